@@ -1,0 +1,150 @@
+"""Every exception that this library raises.
+
+::
+
+    DistilabelError
+     ├─ ConfigurationError (ValueError)   bad input, found before any call is made
+     │   ├─ ColumnError                   a column is missing, or would be overwritten
+     │   └─ MissingKeyError               no API key was given
+     ├─ MissingDependencyError (ImportError)  an optional package is not installed
+     ├─ CallError                         a call to a backend failed; its class says what happens next
+     │   ├─ ThrottledError                wait, then try again; costs no attempt
+     │   ├─ WarmingError                  the server is starting; wait and probe; costs no attempt
+     │   ├─ TransientError                try again, a few times
+     │   ├─ InvalidReplyError             the reply was paid for and is of no use; try again, twice at most
+     │   ├─ RowFatalError                 this row cannot succeed; the others can
+     │   └─ RunFatalError                 no row can succeed until somebody mends something
+     ├─ RowFailedError                    on_error="raise" met a failed row
+     └─ StreamClosedError                 a stream was read after it was left
+
+Data is in attributes, so that nobody has to read a message to decide. No message holds a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from distilabel.types import RowError
+
+__all__ = [
+    "CallError",
+    "ColumnError",
+    "ConfigurationError",
+    "DistilabelError",
+    "InvalidReplyError",
+    "MissingDependencyError",
+    "MissingKeyError",
+    "RowFailedError",
+    "RowFatalError",
+    "RunFatalError",
+    "StreamClosedError",
+    "ThrottledError",
+    "TransientError",
+    "WarmingError",
+]
+
+
+class DistilabelError(Exception):
+    """The root of all errors of this library."""
+
+
+class ConfigurationError(DistilabelError, ValueError):
+    """The input cannot work. No call was made, nothing was spent."""
+
+
+class ColumnError(ConfigurationError):
+    """A column that is needed is missing, or one of the user's would be overwritten."""
+
+    def __init__(self, message: str, *, column: str, available: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.column = column
+        self.available = tuple(available)
+
+
+class MissingKeyError(ConfigurationError):
+    """A backend needs a key and was given none."""
+
+
+class MissingDependencyError(DistilabelError, ImportError):
+    """An optional package is needed for this and is not installed."""
+
+    def __init__(self, package: str, *, needed_for: str, extra: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package `{package}`, which is not installed. "
+            f"Install it with: pip install 'distilabel[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+class CallError(DistilabelError):
+    """A call to a backend failed. The subclass says what the failure means for the run.
+
+    Args:
+        message: what happened, whose fault it is, what to do next.
+        cause: a short, stable word to count by, such as "timeout" or "rate_limited".
+        status: the HTTP status, if a reply came at all.
+        retry_after_s: how long the server asks to wait, in seconds.
+        request_id: the provider's own name for the call.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+        self.attempts = 0
+        """HTTP attempts spent on the call that failed; counted where calls are retried."""
+
+
+class ThrottledError(CallError):
+    """The server says: too much (429, 529)."""
+
+
+class WarmingError(CallError):
+    """The server is there but its model is not loaded yet."""
+
+
+class TransientError(CallError):
+    """Nobody's fault in particular: a reset, a timeout, a 5xx, a truncated body."""
+
+
+class InvalidReplyError(CallError):
+    """A complete reply, paid for, that cannot be used. Tasks raise it for replies off their schema."""
+
+    def __init__(self, message: str, *, cause: str = "invalid_reply", **details: object) -> None:
+        super().__init__(message, cause=cause, **details)  # type: ignore[arg-type]
+
+
+class RowFatalError(CallError):
+    """This request can never succeed: too long, refused by a filter, not accepted."""
+
+
+class RunFatalError(CallError):
+    """No request can succeed: wrong key, no quota, unknown model. Rows stay pending."""
+
+
+class RowFailedError(DistilabelError):
+    """`on_error="raise"` and a row failed. The run has stopped."""
+
+    def __init__(self, row_index: int, errors: Sequence[RowError]) -> None:
+        first = errors[0]
+        super().__init__(f"row {row_index} failed in the {first.stage}: {first.message}")
+        self.row_index = row_index
+        self.errors = tuple(errors)
+
+
+class StreamClosedError(DistilabelError):
+    """A stream was read outside its `with` block. Read it inside."""

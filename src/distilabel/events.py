@@ -1,0 +1,119 @@
+"""What happens in a run, as it happens. The pipeline emits; progress bars, summaries and reports fold.
+
+An observer is any callable that takes an event. It runs inside the event loop: it must be quick and
+must not raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from distilabel.types import RowError, RunSummary, StageName, Usage
+
+__all__ = [
+    "CallFailed",
+    "CallRetried",
+    "CallSucceeded",
+    "Event",
+    "Observer",
+    "RowFinished",
+    "RunFinished",
+    "RunStarted",
+    "StageFinished",
+    "StageInfo",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """One stage of a run."""
+
+    name: StageName
+    model: str
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins; no call was made yet."""
+
+    total_rows: int | None
+    """None for a source that does not know its length."""
+    stages: tuple[StageInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallSucceeded:
+    """A call brought a reply that can be used."""
+
+    stage: StageName
+    row_index: int
+    model: str
+    seconds: float
+    """From the first attempt's start to the reply, waits included."""
+    attempts: int
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRetried:
+    """An attempt failed and will be repeated."""
+
+    stage: StageName
+    row_index: int
+    cause: str
+    wait_s: float
+    """How long until the next attempt."""
+    is_throttle: bool
+    is_paid: bool
+    """True if the failed attempt brought a paid reply that was of no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A call was given up."""
+
+    stage: StageName
+    row_index: int
+    cause: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """All calls of one row for one stage are over, well or not."""
+
+    stage: StageName
+    row_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowFinished:
+    """A row is complete; it is handed out next."""
+
+    row_index: int
+    errors: tuple[RowError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run is over: all rows done, or stopped."""
+
+    summary: RunSummary
+    is_complete: bool
+    """False if it was left early or stopped by an error."""
+
+
+Event: TypeAlias = (
+    RunStarted
+    | CallSucceeded
+    | CallRetried
+    | CallFailed
+    | StageFinished
+    | RowFinished
+    | RunFinished
+)
+Observer: TypeAlias = Callable[[Event], None]

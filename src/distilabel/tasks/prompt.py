@@ -1,0 +1,4 @@
+"""A prompt in two parts, and the formats that chat models were trained on.
+
+stub, replaced at once
+"""

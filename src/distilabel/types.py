@@ -1,0 +1,169 @@
+"""Values that cross layers: what a prompt, a reply, a row and a run's summary are.
+
+Nothing here decides anything, and nothing here imports a sibling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias, TypedDict
+
+__all__ = [
+    "InputRow",
+    "LLMOutput",
+    "Message",
+    "OnError",
+    "PromptText",
+    "Reply",
+    "Resume",
+    "Row",
+    "RowError",
+    "RunSummary",
+    "StageName",
+    "Usage",
+]
+
+InputRow: TypeAlias = Mapping[str, Any]
+"""A row as the user gives it: column name to value."""
+
+StageName: TypeAlias = Literal["generator", "labeller"]
+OnError: TypeAlias = Literal["collect", "raise"]
+Resume: TypeAlias = Literal["auto", "always", "never"]
+
+
+class Message(TypedDict):
+    """One message of a chat, as OpenAI's chat completions take it."""
+
+    role: str
+    content: str
+
+
+PromptText: TypeAlias = str | list[Message]
+"""A rendered prompt: a text that is sent as it is, or a chat."""
+
+
+class LLMOutput(TypedDict):
+    """One generation, as `LLM.agenerate` returns it.
+
+    `raw_output` and `parsed_output` are None where the call failed.
+    """
+
+    model_name: str
+    prompt_used: PromptText
+    raw_output: str | None
+    parsed_output: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that the provider counted for one call, or for many added up."""
+
+    prompt_tokens: int = 0
+    """Tokens read, those of a cached prefix included."""
+    completion_tokens: int = 0
+    """Tokens written, over all generations of the call."""
+    cached_tokens: int = 0
+    """The part of `prompt_tokens` that came from the provider's prompt cache."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one call brought back, before any task reads it."""
+
+    texts: tuple[str, ...]
+    """The generations, as the provider sent them. May be fewer than were asked for."""
+    finish_reasons: tuple[str | None, ...] = ()
+    """Why each text ended ("stop", "length", …), as far as the provider says."""
+    usage: Usage | None = None
+    """Tokens; None if the provider does not say."""
+    model: str | None = None
+    """The model that the provider says it served."""
+    request_id: str | None = None
+    """The provider's own name for the call, to quote in a complaint."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """Why a value of a row is None."""
+
+    stage: StageName
+    """Which stage failed."""
+    cause: str
+    """A short, stable word to count by: "timeout", "context_length", "rating_missing", …"""
+    message: str
+    """What happened, whose fault it is, and what to do next."""
+    generation: int | None = None
+    """The generation that it concerns; None: the whole row."""
+    attempts: int = 0
+    """HTTP attempts that were spent; 0: it was not a call that failed."""
+
+
+class Row(dict[str, Any]):
+    """A finished row: a dict of the result's columns that knows its place in the input.
+
+    >>> row = Row({"input": "Hi", "generations": ["Hello!"]}, index=3)
+    >>> row["generations"], row.index, row.errors
+    (['Hello!'], 3, ())
+    """
+
+    __slots__ = ("errors", "index")
+
+    index: int
+    """Place in the input, from 0."""
+    errors: tuple[RowError, ...]
+    """Why values are None; empty where all went well."""
+
+    def __init__(
+        self, values: Mapping[str, Any], *, index: int, errors: tuple[RowError, ...] = ()
+    ) -> None:
+        super().__init__(values)
+        self.index = index
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did. The `.run` of a result; plain data, saved with the data set."""
+
+    rows: int = 0
+    """Rows finished, failed ones included."""
+    rows_failed: int = 0
+    """Rows with at least one entry in `.errors`."""
+    rows_resumed: int = 0
+    """Rows that needed no call, because an earlier run had made them all."""
+    failed_by_cause: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Rows by cause of failure; a row with two causes counts under both."""
+    calls: int = 0
+    """Calls that brought a reply which was used."""
+    retries: int = 0
+    """Attempts that were repeated after a failure that costs nothing (throttled, reset, …)."""
+    paid_retries: int = 0
+    """Attempts that were repeated because a paid reply was of no use."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of all calls, as far as the providers say."""
+    cost: float | None = None
+    """In US dollars; None where a price is not known."""
+    seconds: float = 0.0
+    """Wall time from the first row read to the last row handed out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunSummary:
+        """The summary that `to_dict` wrote.
+
+        >>> RunSummary.from_dict(RunSummary(rows=3).to_dict()) == RunSummary(rows=3)
+        True
+        """
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        return cls(**{**known, "usage": Usage(**known.get("usage", {}))})
