@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 __all__ = [
+    "Call",
     "InputRow",
     "LLMOutput",
     "Message",
@@ -72,6 +73,18 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one attempt asks a backend for."""
+
+    prompt: PromptText
+    num_generations: int = 1
+    """How many texts are wanted; never more than the backend's `generations_per_call`."""
+    first_generation: int = 0
+    """Which of the row's generations the first text will be: what a seed is shifted by, so that
+    calls that are split or topped up do not bring the same text twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,98 @@
+"""How long a server asks to be left alone, in all the ways that servers say it. Pure.
+
+Forms, in the order in which they are believed:
+
+- `retry-after-ms: 1500` (Azure and OpenAI),
+- `retry-after: 1.5` in seconds, or an HTTP date (RFC 9110, 10.2.3), which is read against the reply's
+  own `Date`, so that a wrong clock on either side does no harm,
+- `x-ratelimit-reset-requests: 6m0s`, `x-ratelimit-reset-tokens: 20ms` (OpenAI), only where
+  `x-ratelimit-remaining-…` of the same kind says that nothing is left.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["parse_retry_after"]
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?(?:ms|s|m|h|d)){1,6}")
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, never negative; None if the reply does not say.
+
+    Args:
+        headers: the reply's headers; names in lower case, or a case-insensitive mapping.
+
+    >>> parse_retry_after({"retry-after": "7"})
+    7.0
+    >>> parse_retry_after({"retry-after-ms": "250", "retry-after": "1"})
+    0.25
+    >>> parse_retry_after({"date": "Wed, 21 Oct 2026 07:28:00 GMT",
+    ...                    "retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"})
+    30.0
+    >>> parse_retry_after({"x-ratelimit-remaining-requests": "0",
+    ...                    "x-ratelimit-reset-requests": "1m30s"})
+    90.0
+    """
+    waits = (
+        _number(headers.get("retry-after-ms"), 0.001),
+        _number(headers.get("retry-after"), 1.0),
+        _date(headers.get("retry-after"), headers.get("date")),
+        _reset(headers),
+    )
+    return next((max(0.0, wait) for wait in waits if wait is not None), None)
+
+
+def _number(text: str | None, unit_s: float) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text) * unit_s
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _date(text: str | None, reply_date: str | None) -> float | None:
+    until = _moment(text)
+    if until is None:
+        return None
+    now = _moment(reply_date) or datetime.now(UTC)
+    return (until - now).total_seconds()
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    waits = [
+        _duration(headers.get(f"x-ratelimit-reset-{kind}"))
+        for kind in ("requests", "tokens")
+        if _number(headers.get(f"x-ratelimit-remaining-{kind}"), 1.0) == 0.0
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _duration(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if _DURATION.fullmatch(text.strip()):
+        return sum(float(n) * _UNITS_S[unit] for n, unit in _DURATION_PART.findall(text))
+    return _number(text, 1.0)

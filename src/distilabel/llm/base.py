@@ -1,0 +1,225 @@
+"""`LLM`: a model behind a limit. A backend is a subclass with one async method.
+
+::
+
+    class EchoLLM(LLM):
+        model_name = "echo"
+
+        async def complete(self, call: Call) -> list[str]:
+            return [str(call.prompt)] * call.num_generations
+
+Everything else is here: the prompt's format, the permits, the pauses, the retries, and asking for
+the rest where fewer texts come back than were asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anyio
+
+from distilabel import portal
+from distilabel.errors import CallError, ConfigurationError, RowFatalError, TransientError
+from distilabel.limits import Pause, PermitPool, RetryPolicy
+from distilabel.llm.asking import CallContext, Gate, generate_texts
+from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
+from distilabel.types import Call, LLMOutput, Reply
+
+if TYPE_CHECKING:
+    from distilabel.tasks.base import Task
+    from distilabel.tasks.prompt import PromptFormat
+    from distilabel.types import InputRow, PromptText
+
+__all__ = ["DEFAULT_MAX_CONCURRENCY", "LLM", "Call"]
+
+DEFAULT_MAX_CONCURRENCY = 64
+"""Attempts under way at once, if the user names no number."""
+
+_log = logging.getLogger("distilabel")
+
+
+class LLM(ABC):
+    """A model that a pipeline can ask.
+
+    Args:
+        task: how a row becomes a prompt and a reply becomes columns.
+        num_threads: how many attempts may be under way at once. None: 64.
+        max_concurrency: the same, by its plain name.
+        prompt_format: one of `distilabel.tasks.prompt.PROMPT_FORMATS`; how a task's `Prompt` is
+            written out. None: the backend's own default. A `str` or a message list that a task
+            returns is sent as it is.
+        prompt_formatting_fn: writes a `Prompt` out; goes before `prompt_format`.
+
+    Raises:
+        ConfigurationError: an argument cannot work.
+    """
+
+    default_prompt_format: ClassVar[PromptFormat] = "default"
+    """How this backend likes its prompts."""
+    generations_per_call: ClassVar[int | None] = None
+    """The most texts that one call can bring; None: as many as are asked for."""
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        num_threads: int | None = None,
+        max_concurrency: int | None = None,
+        prompt_format: PromptFormat | None = None,
+        prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+    ) -> None:
+        self.task = task
+        self.prompt_format = _known_format(prompt_format)
+        self.prompt_formatting_fn = prompt_formatting_fn
+        self.retry_policy = RetryPolicy()
+        self.permits = PermitPool(_concurrency(num_threads, max_concurrency))
+        self.gate = Gate(self.permits, Pause())
+        self.chance = random.Random()  # noqa: S311 - spreads retries out, hides nothing
+
+    model_name: str
+    """The model, as it stands in the result's columns. A subclass sets it, or makes it a property."""
+
+    @property
+    def max_concurrency(self) -> int:
+        """Attempts that may be under way at once."""
+        return self.permits.limit
+
+    @abstractmethod
+    async def complete(self, call: Call) -> Reply | Sequence[str]:
+        """One attempt: send `call.prompt` once, and return what came back.
+
+        Fewer texts than asked for are fine; the rest is asked for. Called from several tasks at
+        once, and from several event loops.
+
+        Raises:
+            CallError: one of its subclasses says what the failure means. `TimeoutError` and
+                `OSError` count as `TransientError`; anything else as this row's own failure.
+        """
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[None]:
+        """Hold what calls need (connections, say) open. Calls are made inside; may be nested."""
+        yield
+
+    def render(self, inputs: InputRow) -> PromptText:
+        """The prompt for a row's inputs, as it is sent."""
+        prompt = self.task.generate_prompt(**inputs)
+        if not isinstance(prompt, Prompt):
+            return prompt
+        if self.prompt_formatting_fn is not None:
+            return self.prompt_formatting_fn(prompt)
+        return prompt.format_as(self.prompt_format or self.default_prompt_format)
+
+    async def attempt(self, call: Call) -> Reply:
+        """`complete`, with every failure typed and every answer a `Reply`."""
+        try:
+            result = await self.complete(call)
+        except CallError:
+            raise
+        except OSError as error:  # TimeoutError and ConnectionError are OSErrors
+            raise TransientError(f"{self.model_name}: {error!r}", cause="connection") from error
+        except Exception as error:
+            raise RowFatalError(
+                f"the backend {type(self).__name__} failed with {error!r}; "
+                f"its complete() should raise one of distilabel.errors' CallErrors",
+                cause="backend_error",
+            ) from error
+        return result if isinstance(result, Reply) else Reply(texts=_texts(result))
+
+    async def agenerate(
+        self, inputs: Sequence[InputRow], num_generations: int = 1
+    ) -> list[list[LLMOutput]]:
+        """Ask for `num_generations` texts for each of `inputs`, all at once.
+
+        Args:
+            inputs: rows with the task's `input_columns`.
+            num_generations: texts for each row, at least 1.
+
+        Returns:
+            One list for each input, in order, of exactly `num_generations` outputs. An output whose
+            call failed has None as `raw_output` and `parsed_output`; the log says why.
+
+        Raises:
+            RunFatalError: no call can succeed: a wrong key, an unknown model.
+        """
+        if num_generations < 1:
+            raise ConfigurationError(f"num_generations must be at least 1, not {num_generations}")
+        outputs: list[list[LLMOutput]] = [[] for _ in inputs]
+        fatal: list[CallError] = []
+
+        async def one(index: int, row: InputRow) -> None:
+            try:
+                outputs[index] = await self._outputs(index, row, num_generations)
+            except CallError as error:
+                fatal.append(error)
+                group.cancel_scope.cancel()
+
+        async with self.session(), anyio.create_task_group() as group:
+            for index, row in enumerate(inputs):
+                group.start_soon(one, index, row)
+        if fatal:
+            raise fatal[0]
+        return outputs
+
+    def generate(
+        self, inputs: Sequence[InputRow], num_generations: int = 1
+    ) -> list[list[LLMOutput]]:
+        """`agenerate`, from code that is not async; works inside a running event loop too."""
+        return portal.run(self.agenerate, inputs, num_generations)
+
+    async def _outputs(self, index: int, row: InputRow, num_generations: int) -> list[LLMOutput]:
+        inputs = {name: row[name] for name in self.task.input_columns}
+        prompt = self.render(inputs)
+        outcomes = await generate_texts(
+            self, prompt, num_generations, inputs, CallContext(row_index=index)
+        )
+        for outcome in outcomes:
+            if outcome.error is not None:
+                _log.warning("input %d: %s", index, outcome.error)
+        return [
+            LLMOutput(
+                model_name=self.model_name,
+                prompt_used=prompt,
+                raw_output=outcome.text,
+                parsed_output=None if outcome.parsed is None else outcome.parsed.values,
+            )
+            for outcome in outcomes
+        ]
+
+    def settings(self) -> Mapping[str, Any]:
+        """What makes this backend answer as it does, for people and for `repr`. Never a key."""
+        return {"model": self.model_name}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        return f"{type(self).__name__}({settings}, max_concurrency={self.max_concurrency})"
+
+
+def _texts(result: Sequence[str]) -> tuple[str, ...]:
+    return (result,) if isinstance(result, str) else tuple(result)
+
+
+def _known_format(prompt_format: PromptFormat | None) -> PromptFormat | None:
+    if prompt_format is not None and prompt_format not in PROMPT_FORMATS:
+        raise ConfigurationError(
+            f"unknown prompt_format {prompt_format!r}; there are {', '.join(PROMPT_FORMATS)}"
+        )
+    return prompt_format
+
+
+def _concurrency(num_threads: int | None, max_concurrency: int | None) -> int:
+    if num_threads is not None and max_concurrency is not None and num_threads != max_concurrency:
+        raise ConfigurationError(
+            f"num_threads={num_threads} and max_concurrency={max_concurrency} mean the same: give one"
+        )
+    limit = num_threads if num_threads is not None else max_concurrency
+    if limit is None:
+        return DEFAULT_MAX_CONCURRENCY
+    if limit < 1:
+        raise ConfigurationError(f"num_threads must be at least 1, not {limit}")
+    return limit

@@ -1,0 +1,123 @@
+"""What backends over HTTP share: a lane per event loop, and a key that stays where it belongs.
+
+Rules:
+
+- A lane belongs to one event loop. It is opened by the first `session()` in that loop and closed
+  when the last one there is left, so that nothing outlives a run.
+- The key is a `SecretStr`. It goes to the lane once, when the lane is opened, and to no other place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from distilabel.errors import ConfigurationError
+from distilabel.llm.base import LLM
+from distilabel.transport import HttpReply, Lane, Timeouts
+from distilabel.transport.aiohttp_lane import AiohttpLane
+from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+__all__ = ["HttpLLM"]
+
+_JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+@dataclass(slots=True)
+class _Open:
+    lane: Lane
+    sessions: int = 0
+
+
+class HttpLLM(LLM):
+    """A backend that is reached by `POST`."""
+
+    def __init__(
+        self,
+        *args: Any,
+        key: SecretStr | None,
+        client: Any | None,
+        timeout: float | Timeouts | None,
+        extra_headers: Mapping[str, str] | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._key = key
+        self._client = client
+        self._timeouts = _timeouts(timeout)
+        self._extra_headers = dict(extra_headers or {})
+        self._lanes: dict[asyncio.AbstractEventLoop, _Open] = {}
+        self._lock = threading.Lock()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[None]:
+        """Hold connections open in this event loop."""
+        loop = asyncio.get_running_loop()
+        await self._prepare()
+        with self._lock:
+            entry = self._lanes.get(loop)
+            if entry is None:
+                entry = self._lanes[loop] = _Open(self._open_lane())
+            entry.sessions += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                entry.sessions -= 1
+                is_last = entry.sessions == 0
+                if is_last:
+                    del self._lanes[loop]
+            if is_last:
+                with anyio.CancelScope(shield=True):  # a cancelled run closes its sockets too
+                    await entry.lane.aclose()
+
+    async def _prepare(self) -> None:
+        """What must be known before the first call; nothing, for most servers."""
+
+    @abstractmethod
+    def _origin(self) -> str:
+        """A URL of the server that is called."""
+
+    async def _post(self, url: str, body: bytes) -> HttpReply:
+        entry = self._lanes.get(asyncio.get_running_loop())
+        if entry is None:
+            raise RuntimeError("a call outside `async with llm.session()`: there is no connection")
+        return await entry.lane.post(url, _JSON_HEADERS, body)
+
+    def _open_lane(self) -> Lane:
+        headers = {"User-Agent": "distilabel", **self._extra_headers}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        if self._client is None:
+            return AiohttpLane(self._origin(), self._timeouts, headers)
+        if httpx_module_of(self._client) is not None:
+            return HttpxLane(self._client, self._timeouts, headers)
+        raise ConfigurationError(
+            f"client= takes an AsyncClient of httpx or httpx2, not {type(self._client).__name__}"
+        )
+
+
+def _timeouts(timeout: float | Timeouts | None) -> Timeouts:
+    if isinstance(timeout, Timeouts):
+        return timeout
+    if timeout is None:
+        return Timeouts()
+    if timeout <= 0:
+        raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout}")
+    default = Timeouts()
+    return Timeouts(
+        connect_s=min(default.connect_s, timeout),
+        first_byte_s=timeout,
+        idle_s=min(default.idle_s, timeout),
+        total_s=timeout,
+    )

@@ -1,0 +1,5 @@
+"""Backends on Hugging Face."""
+
+from distilabel.llm.huggingface.inference_endpoints import InferenceEndpointsLLM
+
+__all__ = ["InferenceEndpointsLLM"]

@@ -1,0 +1,194 @@
+"""OpenAI's chat completions, and every server that speaks them (vLLM, Ollama, OpenRouter, …).
+
+The request is built from the arguments once; the reply is read by `distilabel.llm.replies`. No SDK is
+needed. One may be given as `client=`; it is then used as it is, except for its retries.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+from pydantic import SecretStr
+
+from distilabel.errors import ConfigurationError, MissingKeyError
+from distilabel.llm.failures import failure_of
+from distilabel.llm.http import HttpLLM
+from distilabel.llm.replies import read_chat_completion
+from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from distilabel.tasks.base import Task
+    from distilabel.tasks.prompt import Prompt, PromptFormat
+    from distilabel.transport import HttpReply, Lane, Timeouts
+    from distilabel.types import Call, Message, PromptText, Reply
+
+__all__ = ["OpenAILLM", "as_messages"]
+
+_OPENAI_URL = "https://api.openai.com/v1"
+
+
+class OpenAILLM(HttpLLM):
+    """A model behind `POST {base_url}/chat/completions`; n generations are one request.
+
+    Args:
+        task: what to ask, and how to read the reply.
+        model: the model's name, as the server knows it.
+        client: an `openai.AsyncOpenAI` (used with `max_retries=0`), or an `AsyncClient` of httpx or
+            httpx2 that requests go through. None: a client of our own, the fastest way.
+        openai_api_key: the key; else `OPENAI_API_KEY`. A server other than OpenAI's needs none.
+        api_key: the same, by its other name.
+        base_url: the server; else `OPENAI_BASE_URL`, else OpenAI.
+        max_new_tokens: the most tokens in one generation.
+        frequency_penalty: as in OpenAI's reference, like the five that follow.
+        presence_penalty: -2 to 2.
+        temperature: 0 to 2.
+        top_p: 0 to 1.
+        seed: asks for the same answer to the same request; top-ups shift it.
+        stop: texts that end a generation.
+        response_format: as in OpenAI's reference.
+        max_tokens_field: the request's name for `max_new_tokens`; None: "max_completion_tokens" for
+            OpenAI's own server, "max_tokens", which all others know, elsewhere.
+        extra_body: more fields of the request, as they are.
+        extra_headers: more headers.
+        timeout: seconds for one attempt, or `Timeouts`. None: 600 in all, 120 to the first byte.
+        num_threads: see `LLM`, as the other arguments.
+        max_concurrency: see `LLM`.
+        prompt_format: see `LLM`.
+        prompt_formatting_fn: see `LLM`.
+
+    Raises:
+        MissingKeyError: OpenAI's own server needs a key and there is none.
+        ConfigurationError: an argument cannot work. No call is made here.
+    """
+
+    default_prompt_format: ClassVar[PromptFormat] = "openai"
+
+    def __init__(
+        self,
+        task: Task,
+        model: str = "gpt-3.5-turbo",
+        client: Any | None = None,
+        openai_api_key: str | SecretStr | None = None,
+        base_url: str | None = None,
+        max_new_tokens: int = 128,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        *,
+        api_key: str | SecretStr | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        max_tokens_field: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        timeout: float | Timeouts | None = None,
+        num_threads: int | None = None,
+        max_concurrency: int | None = None,
+        prompt_format: PromptFormat | None = None,
+        prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+    ) -> None:
+        self.base_url = _base_url(base_url)
+        key = _key(openai_api_key or api_key)
+        if client is None and key is None and self._is_openai:
+            raise MissingKeyError(
+                "OpenAI needs an API key and none was given. Set the environment variable "
+                "OPENAI_API_KEY, or pass openai_api_key=. For another server, pass base_url=."
+            )
+        super().__init__(
+            task,
+            key=key,
+            client=client,
+            timeout=timeout,
+            extra_headers=extra_headers,
+            num_threads=num_threads,
+            max_concurrency=max_concurrency,
+            prompt_format=prompt_format,
+            prompt_formatting_fn=prompt_formatting_fn,
+        )
+        self.model_name = model
+        self._url = f"{self.base_url}/chat/completions"
+        self._seed = seed
+        tokens_field = max_tokens_field or (
+            "max_completion_tokens" if self._is_openai else "max_tokens"
+        )
+        self._parameters: dict[str, Any] = {
+            "model": model,
+            tokens_field: max_new_tokens,
+            "frequency_penalty": frequency_penalty,
+            "presence_penalty": presence_penalty,
+            "temperature": temperature,
+            "top_p": top_p,
+            **({"stop": stop} if stop is not None else {}),
+            **({"response_format": response_format} if response_format is not None else {}),
+            **(extra_body or {}),
+        }
+
+    @property
+    def _is_openai(self) -> bool:
+        return self.base_url == _OPENAI_URL
+
+    @property
+    def _who(self) -> str:
+        return f"{self.model_name} at {urlsplit(self.base_url).netloc}"
+
+    async def complete(self, call: Call) -> Reply:
+        """One request with `n=call.num_generations`."""
+        body = dict(self._parameters, messages=as_messages(call.prompt), n=call.num_generations)
+        if self._seed is not None:
+            body["seed"] = self._seed + call.first_generation
+        reply = await self._post(self._url, msgspec.json.encode(body))
+        return read_chat_reply(reply, self._who)
+
+    def settings(self) -> Mapping[str, Any]:
+        """The server, and the request's fields that are the same for all rows."""
+        seed = {} if self._seed is None else {"seed": self._seed}
+        return {"base_url": self.base_url, **self._parameters, **seed}
+
+    def _origin(self) -> str:
+        return self.base_url
+
+    def _open_lane(self) -> Lane:
+        if self._client is not None and is_openai_client(self._client):
+            return OpenAIClientLane(self._client, self._timeouts)
+        return super()._open_lane()
+
+
+def read_chat_reply(reply: HttpReply, who: str) -> Reply:
+    """The texts of a chat completion, or the `CallError` that the reply stands for."""
+    if not 200 <= reply.status < 300:
+        raise failure_of(reply, who=who)
+    return read_chat_completion(reply, who=who)
+
+
+def as_messages(prompt: PromptText) -> list[Message]:
+    """A prompt as a chat; a `str` is what the user says.
+
+    >>> as_messages("Hi")
+    [{'role': 'user', 'content': 'Hi'}]
+    """
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def _base_url(base_url: str | None) -> str:
+    url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(
+            "base_url must be a URL such as http://127.0.0.1:8000/v1; "
+            f"it starts with {parts.scheme + ':' if parts.scheme else 'no scheme'}"
+        )
+    if parts.username or parts.password:
+        raise ConfigurationError("base_url must hold no key; pass openai_api_key= instead")
+    return url
+
+
+def _key(key: str | SecretStr | None) -> SecretStr | None:
+    key = key or os.environ.get("OPENAI_API_KEY") or None
+    return SecretStr(key) if isinstance(key, str) else key

@@ -1,0 +1,83 @@
+"""Sync over async: a portal, not a copy. It knows nothing about what it runs.
+
+Rules:
+
+- Without a running event loop, the work runs in this very thread, so that Ctrl-C reaches it.
+- Inside a running loop (Jupyter, an async app), it runs in a thread of its own with a loop of its
+  own, and the caller waits. The running loop is never re-entered.
+- What is iterated lives in a thread of its own between two steps; leaving the `with` block ends it
+  and waits for its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import anyio
+from anyio.from_thread import start_blocking_portal
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+__all__ = ["iterate", "run"]
+
+T = TypeVar("T")
+_END = object()
+
+
+def run(function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
+    """Run an async function to its end, whether or not a loop is running here."""
+    work = partial(function, *args, **kwargs)
+    if not _has_running_loop():
+        return anyio.run(work)
+    with start_blocking_portal() as portal:
+        future = portal.start_task_soon(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C here must not leave the work running there
+            raise
+
+
+@contextmanager
+def iterate(
+    open_stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
+) -> Iterator[Iterator[T]]:
+    """The sync twin of an async stream: enter it, hand its items out one at a time, leave it."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_stream()) as items,
+    ):
+        yield _Steps(portal, items)
+
+
+class _Steps(Iterator[T]):
+    """Items of an async iterator, each fetched through the portal."""
+
+    def __init__(self, portal: BlockingPortal, items: AsyncIterator[T]) -> None:
+        self._portal = portal
+        self._items = items
+
+    def __next__(self) -> T:
+        item = self._portal.call(self._step)
+        if item is _END:
+            raise StopIteration
+        return cast("T", item)
+
+    async def _step(self) -> object:
+        return await anext(self._items, _END)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._items, name)  # `.run` and `.statistics()` of the stream
+
+
+def _has_running_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

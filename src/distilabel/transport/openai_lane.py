@@ -1,0 +1,69 @@
+"""The lane over an SDK client of the user's: `openai.AsyncOpenAI`, or one that derives from it.
+
+The request goes through `chat.completions.create`, so that what wraps it (tracing, Azure's routes,
+custom authentication) sees it. The client is used with `max_retries=0`: there is one owner of
+retries, and it is not the SDK.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from distilabel.errors import ConfigurationError, TransientError
+from distilabel.transport.lane import HttpReply, Timeouts, mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OpenAIClientLane", "is_openai_client"]
+
+
+def is_openai_client(client: object) -> bool:
+    """Whether `client` is an async client of the OpenAI SDK."""
+    module = sys.modules.get("openai")  # a client exists, so its module is loaded
+    if module is None:
+        return False
+    if isinstance(client, module.OpenAI):
+        raise ConfigurationError(
+            "client= is an openai.OpenAI, which blocks the event loop. "
+            "Give an openai.AsyncOpenAI instead."
+        )
+    return isinstance(client, module.AsyncOpenAI)
+
+
+class OpenAIClientLane:
+    """Attempts through the user's `AsyncOpenAI`; URL and headers are the client's own."""
+
+    def __init__(self, client: Any, timeouts: Timeouts) -> None:
+        self._completions = client.with_options(max_retries=0).chat.completions
+        self._total_s = timeouts.total_s
+        openai = sys.modules["openai"]
+        self._status_error: type[Exception] = openai.APIStatusError
+        self._errors = (
+            (openai.APITimeoutError, TransientError, "timeout", "no complete reply in time"),
+            (TimeoutError, TransientError, "timeout", "no complete reply in time"),
+            (openai.APIConnectionError, TransientError, "connection", "the connection was lost"),
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """Send one request through the SDK and return the reply it read, of any status."""
+        del headers  # the client has its own
+        parameters = msgspec.json.decode(body)
+        model, messages = parameters.pop("model"), parameters.pop("messages")
+        with mapped(self._errors, url), anyio.fail_after(self._total_s):
+            try:
+                raw = await self._completions.with_raw_response.create(
+                    model=model, messages=messages, extra_body=parameters
+                )
+            except self._status_error as error:
+                response: Any = error.response  # type: ignore[attr-defined]
+            else:
+                response = raw.http_response
+            return HttpReply(response.status_code, response.headers, response.content)
+
+    async def aclose(self) -> None:
+        """Nothing: the client is the user's."""
