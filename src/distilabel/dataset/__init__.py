@@ -1,0 +1,22 @@
+"""What a run leaves behind: finished rows, folded into a data set that knows where it came from.
+
+Importing this package is light. `CustomDataset` is a `datasets.Dataset`, and `datasets` is slow to
+import: it is loaded when the class is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = ["CustomDataset"]
+
+if TYPE_CHECKING:
+    from distilabel.dataset.custom import CustomDataset
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "CustomDataset":
+            from distilabel.dataset.custom import CustomDataset  # noqa: PLC0415  # lazy on purpose
+
+            return CustomDataset
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

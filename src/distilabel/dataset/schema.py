@@ -1,0 +1,177 @@
+"""Which columns a run adds, in which order, and of which types. Pure.
+
+- After the user's own columns come the generator's, then the labeller's: model, prompt, raw reply,
+  then the outputs of the stage's task in the order in which the task names them.
+- Every column of the generator is a list with one entry for each generation, so the types of its
+  outputs are wrapped in a list. The labeller has one entry a row, and its outputs keep their types.
+- Types are declared, never inferred: no value of any row can change one.
+- What cannot be stored is found here, when a schema is made, before any call is paid for.
+- `datasets` is imported when features are asked for, not before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
+
+from distilabel.errors import ColumnError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import datasets
+
+    from distilabel.tasks.base import ColumnType
+    from distilabel.types import StageName
+
+__all__ = ["ResultSchema", "StageColumns"]
+
+_OWN_COLUMNS: Final[Mapping[StageName, tuple[str, str, str]]] = {
+    "generator": ("generation_model", "generation_prompt", "raw_generation_responses"),
+    "labeller": ("labelling_model", "labelling_prompt", "raw_labelling_response"),
+}
+_DTYPES: Final[Mapping[Any, str]] = {str: "string", int: "int64", float: "float64", bool: "bool"}
+_ACCEPTED: Final[Mapping[type, type]] = {str: str, int: Integral, float: Real, bool: bool}
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """How one output is stored: values of `scalar`, inside `depth` lists."""
+
+    scalar: type
+    depth: int
+
+    def accepts(self, value: object) -> bool:
+        """Whether Arrow would store `value` as it is. Arrow itself cuts 4.5 to the int 4."""
+        if self.depth:
+            inner = _Storage(self.scalar, self.depth - 1)
+            return isinstance(value, list | tuple) and all(
+                entry is None or inner.accepts(entry) for entry in value
+            )
+        if isinstance(value, bool):
+            return self.scalar is bool
+        return isinstance(value, _ACCEPTED[self.scalar])
+
+
+def _storage(column_type: ColumnType, *, column: str) -> _Storage:
+    """How a column of this type is stored; `X | None` is an X, as every value may be None."""
+    depth, inner = 0, _without_none(column_type)
+    while get_origin(inner) is list:
+        (inner,) = get_args(inner)
+        depth, inner = depth + 1, _without_none(inner)
+    if inner not in _DTYPES:
+        raise ConfigurationError(
+            f"the task's column {column!r} is declared as {column_type!r}, which cannot be stored. "
+            "Declare it in `output_columns` as str, int, float, bool, or a list[...] of one."
+        )
+    return _Storage(inner, depth)
+
+
+def _without_none(column_type: ColumnType) -> ColumnType:
+    if get_origin(column_type) not in {Union, UnionType}:
+        return column_type
+    kept = [member for member in get_args(column_type) if member is not NoneType]
+    return kept[0] if len(kept) == 1 else column_type
+
+
+@dataclass(frozen=True, slots=True)
+class StageColumns:
+    """The columns that one stage adds.
+
+    Raises:
+        ConfigurationError: an output has a type that cannot be stored.
+
+    >>> StageColumns("labeller", prompt_is_chat=True, outputs={"rating": list[float]}).names
+    ('labelling_model', 'labelling_prompt', 'raw_labelling_response', 'rating')
+    """
+
+    stage: StageName
+    prompt_is_chat: bool
+    """The prompt is a list of messages, and not a text."""
+    outputs: Mapping[str, ColumnType]
+    """The task's `output_columns`."""
+
+    def __post_init__(self) -> None:
+        for column, column_type in self.outputs.items():
+            _storage(column_type, column=column)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return (*_OWN_COLUMNS[self.stage], *self.outputs)
+
+    def features(self) -> dict[str, Any]:
+        """The feature of each column, in order."""
+        from datasets import List, Value  # noqa: PLC0415  # 0.8 s
+
+        text = Value("string")
+        prompt = List({"role": text, "content": text}) if self.prompt_is_chat else text
+        outputs = [self._output_feature(column) for column in self.outputs]
+        columns = dict(zip(self.names, [text, prompt, text, *outputs], strict=True))
+        if self.stage == "labeller":
+            return columns
+        return {name: List(feature) for name, feature in columns.items()}
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Raise for a value that is not of its output's declared type, as Arrow might bend it.
+
+        Raises:
+            ConfigurationError: says which output, what was declared, and what came.
+        """
+        for column, column_type in self.outputs.items():
+            value = values.get(column)
+            if value is None or _storage(column_type, column=column).accepts(value):
+                continue
+            raise ConfigurationError(
+                f"the {self.stage}'s task declares its column {column!r} as {column_type!r} "
+                f"and gave {value!r:.200}. Correct its `output_columns`, or what it parses."
+            )
+
+    def _output_feature(self, column: str) -> Any:
+        from datasets import List, Value  # noqa: PLC0415  # 0.8 s
+
+        storage = _storage(self.outputs[column], column=column)
+        feature: Any = Value(_DTYPES[storage.scalar])
+        for _ in range(storage.depth):
+            feature = List(feature)
+        return feature
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSchema:
+    """The columns that a run adds, over all its stages.
+
+    Raises:
+        ColumnError: two of the columns have the same name.
+    """
+
+    stages: tuple[StageColumns, ...]
+    """In the order in which they run."""
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for name in self.names:
+            if name in seen:
+                raise ColumnError(
+                    f"the run would add the column {name!r} twice. Rename it in the "
+                    "`output_columns` of one of the tasks.",
+                    column=name,
+                    available=self.names,
+                )
+            seen.add(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All added columns, in order."""
+        return tuple(chain.from_iterable(stage.names for stage in self.stages))
+
+    def features(self) -> datasets.Features:
+        """The features of the added columns, in order."""
+        from datasets import Features  # noqa: PLC0415  # 0.8 s
+
+        return Features(
+            {name: feature for stage in self.stages for name, feature in stage.features().items()}
+        )
