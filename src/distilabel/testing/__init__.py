@@ -1,0 +1,112 @@
+"""Fakes for testing what talks to language models: nothing here leaves the machine.
+
+- `SimulatedEndpoint`: a provider on loopback that speaks OpenAI's API, TGI's, and the hub's for
+  Inference Endpoints, with seeded latency, limited capacity, scripted faults, and a ledger of what
+  was asked, answered and paid.
+- `VirtualClock`: an event loop on which an hour of sleeping takes no time.
+
+    from distilabel.testing import Faults, Latency, SimulatedEndpoint, Slots, Status
+
+    with SimulatedEndpoint(
+        latency=Latency.lognormal(median_s=0.5, sigma=0.6, seed=7),
+        capacity=Slots(8),
+        script=Faults.on_attempt(1, Status(500)),
+    ) as endpoint:
+        ...  # give endpoint.openai_url to a client
+        print(endpoint.ledger.paid, endpoint.ledger.repeated)
+
+Everything is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distilabel.testing.capacity import Slots, TokenBucket
+    from distilabel.testing.endpoint import SimulatedEndpoint
+    from distilabel.testing.faults import (
+        Delay,
+        Drip,
+        Fault,
+        Faults,
+        Hangup,
+        Html,
+        Huge,
+        MalformedJson,
+        NeverAnswers,
+        Reset,
+        Script,
+        Status,
+        Truncated,
+    )
+    from distilabel.testing.hub_api import HubEndpoint
+    from distilabel.testing.latency import Latency
+    from distilabel.testing.ledger import Call, Ledger, LedgerReport
+    from distilabel.testing.request import Completion, SimRequest
+
+__all__ = [
+    "Call",
+    "Completion",
+    "Delay",
+    "Drip",
+    "Fault",
+    "Faults",
+    "Hangup",
+    "Html",
+    "HubEndpoint",
+    "Huge",
+    "Latency",
+    "Ledger",
+    "LedgerReport",
+    "MalformedJson",
+    "NeverAnswers",
+    "Reset",
+    "Script",
+    "SimRequest",
+    "SimulatedEndpoint",
+    "Slots",
+    "Status",
+    "TokenBucket",
+    "Truncated",
+]
+
+_HOMES = {
+    "Call": "ledger",
+    "Completion": "request",
+    "Delay": "faults",
+    "Drip": "faults",
+    "Fault": "faults",
+    "Faults": "faults",
+    "Hangup": "faults",
+    "Html": "faults",
+    "HubEndpoint": "hub_api",
+    "Huge": "faults",
+    "Latency": "latency",
+    "Ledger": "ledger",
+    "LedgerReport": "ledger",
+    "MalformedJson": "faults",
+    "NeverAnswers": "faults",
+    "Reset": "faults",
+    "Script": "faults",
+    "SimRequest": "request",
+    "SimulatedEndpoint": "endpoint",
+    "Slots": "capacity",
+    "Status": "faults",
+    "TokenBucket": "capacity",
+    "Truncated": "faults",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home, on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)
