@@ -12,16 +12,28 @@ makes, and write two functions::
 
         def parse_output(self, output: str) -> dict[str, str]:
             return {"summary": output.strip()}
+
+Rules:
+
+- A task does not change once it is made, and holds nothing but its settings.
+- Settings are plain data: `type(task)(**task.settings())` is an equal task. For a dataclass this
+  comes by itself; any other task with arguments of its own overrides `settings`.
+- Every subclass is registered under `module:QualName` when Python defines it. A saved task is found
+  again by that name and by no other way, so that reading a file never imports anything.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from reprlib import Repr
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from distilabel.tasks.prompt import Prompt
     from distilabel.types import PromptText
 
@@ -50,6 +62,19 @@ class Parsed:
     """One entry for each of the task's `output_columns`; None where there is none."""
     problems: tuple[Problem, ...] = field(default=())
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the reply held nothing at all that was asked for.
+
+        >>> Parsed({"rating": [None, None], "rationale": [None, None]}).is_empty
+        True
+        """
+        return not any(_holds_something(value) for value in self.values.values())
+
+
+def _holds_something(value: object) -> bool:
+    return any(item is not None for item in value) if isinstance(value, list) else value is not None
+
 
 class Task(ABC):
     """How a row becomes a prompt and a reply becomes columns.
@@ -62,6 +87,23 @@ class Task(ABC):
     """Columns of the row that `generate_prompt` takes, by name."""
     output_columns: ClassVar[Mapping[str, ColumnType]]
     """Columns that a reply gives, with their types."""
+
+    registered: ClassVar[MutableMapping[str, type[Task]]] = WeakValueDictionary()
+    """Every subclass that Python has defined so far, by `Task.type_name`; the latest of a name."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Task.registered[cls.type_name()] = cls
+
+    @classmethod
+    def type_name(cls) -> str:
+        """What a saved task calls its class.
+
+        >>> from distilabel.tasks import TextGenerationTask
+        >>> TextGenerationTask.type_name()
+        'distilabel.tasks.text_generation.base:TextGenerationTask'
+        """
+        return f"{cls.__module__}:{cls.__qualname__}"
 
     @abstractmethod
     def generate_prompt(self, *args: Any, **kwargs: Any) -> Prompt | PromptText:
@@ -92,6 +134,43 @@ class Task(ABC):
     def settings(self) -> dict[str, Any]:
         """The task's own settings as plain data: what it is saved with, and made again from.
 
-        `type(task)(**task.settings())` is an equal task.
+        `type(task)(**task.settings())` is an equal task. A task that is a dataclass gives its
+        fields; another one gives nothing, and overrides this if its constructor takes anything.
         """
-        return {}
+        return {each.name: _plain(getattr(self, each.name)) for each in _fields_of(self)}
+
+    def __repr__(self) -> str:
+        defaults = {each.name: _default_of(each) for each in _fields_of(self)}
+        shown = (
+            f"{name}={_SHORT.repr(value)}"
+            for name, value in self.settings().items()
+            if name not in defaults or value != defaults[name]
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_SHORT: Final = Repr()
+_SHORT.maxstring = 80
+_SHORT.maxdict = _SHORT.maxlist = 5
+_SHORT.maxlevel = 1
+
+
+def _fields_of(task: object) -> list[Field[Any]]:
+    return [each for each in fields(task) if each.init] if is_dataclass(task) else []
+
+
+def _default_of(field_: Field[Any]) -> Any:
+    """The default as `settings` would give it; `MISSING` if there is none."""
+    factory = field_.default_factory
+    return _plain(field_.default if factory is MISSING else factory())
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON would give it back: dicts, lists and scalars."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
