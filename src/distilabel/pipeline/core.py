@@ -1,0 +1,217 @@
+"""`Pipeline`: what users call. Each method is the stream, seen from another side."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from distilabel import portal
+from distilabel.dataset.assembler import DatasetAssembler
+from distilabel.errors import ConfigurationError
+from distilabel.llm.base import LLM
+from distilabel.pipeline.settings import RunSettings
+from distilabel.pipeline.source import as_dataset
+from distilabel.pipeline.stream import RowStream, open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from distilabel.dataset.custom import CustomDataset
+    from distilabel.events import Observer
+    from distilabel.pipeline.source import RowsLike
+    from distilabel.types import OnError, Resume, Row
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline:
+    """A generator that writes, a labeller that rates, or both.
+
+    Args:
+        generator: writes `num_generations` texts for each row.
+        labeller: rates a row's generations, its own or those that come with the data set.
+
+    Raises:
+        ConfigurationError: neither is given, or one is not an `LLM`.
+    """
+
+    def __init__(self, generator: LLM | None = None, labeller: LLM | None = None) -> None:
+        if generator is None and labeller is None:
+            raise ConfigurationError(
+                "a Pipeline needs a generator, a labeller or both: Pipeline(generator=OpenAILLM(…))"
+            )
+        for name, llm in (("generator", generator), ("labeller", labeller)):
+            if llm is not None and not isinstance(llm, LLM):
+                raise ConfigurationError(f"{name} must be an LLM, not {type(llm).__name__}")
+        self.generator = generator
+        self.labeller = labeller
+
+    def generate(
+        self,
+        dataset: RowsLike,
+        num_generations: int = 1,
+        batch_size: int = 1,
+        enable_checkpoints: bool = True,
+        display_progress_bar: bool = False,
+        verbose: bool = True,
+        *,
+        checkpoint_dir: str | Path | None = None,
+        resume: Resume = "auto",
+        shuffle_before_labelling: bool = True,
+        on_error: OnError = "collect",
+        max_cost: float | None = None,
+        seed: int | None = None,
+        on_event: Observer | None = None,
+    ) -> CustomDataset:
+        """Run over all rows and return them as a data set, in the order of the input.
+
+        Works in scripts, in notebooks (inside a running event loop) and from any thread. In async
+        code, `await agenerate(...)` instead.
+
+        Args:
+            dataset: a `datasets.Dataset`, an `IterableDataset`, or any iterable or async iterable
+                of mappings. What has no length is read as it is needed.
+            num_generations: texts for each row, at least 1.
+            batch_size: rows read from the data set at a time. Never a barrier.
+            enable_checkpoints: keep every paid reply on disk. Not built yet: nothing is kept.
+            display_progress_bar: show progress on standard error.
+            verbose: log, at the end, how many rows failed and why.
+            checkpoint_dir: where replies are kept. Not built yet.
+            resume: "auto", "always" or "never"; what to reuse of earlier runs. Not built yet.
+            shuffle_before_labelling: show the judge each row's texts in an order of its own, so
+                that no text gains from its place. The stored order never changes.
+            on_error: "collect" keeps a failed row with None and an entry in `.errors`; "raise"
+                stops at the first.
+            max_cost: a ceiling in US dollars. Not built yet: refused.
+            seed: what the shuffling is drawn from.
+            on_event: called with each `distilabel.events.Event`; must be quick and not raise.
+
+        Returns:
+            The user's columns, then what each stage adds; `.run` is the summary.
+
+        Raises:
+            ConfigurationError: the input cannot work. No call was made.
+            RunFatalError: no call can succeed: a wrong key, an unknown model.
+            RowFailedError: a row failed, and `on_error` is "raise".
+        """
+        arguments = _without_self(locals())
+        return portal.run(self.agenerate, **arguments)
+
+    async def agenerate(
+        self,
+        dataset: RowsLike,
+        num_generations: int = 1,
+        batch_size: int = 1,
+        enable_checkpoints: bool = True,
+        display_progress_bar: bool = False,
+        verbose: bool = True,
+        *,
+        checkpoint_dir: str | Path | None = None,
+        resume: Resume = "auto",
+        shuffle_before_labelling: bool = True,
+        on_error: OnError = "collect",
+        max_cost: float | None = None,
+        seed: int | None = None,
+        on_event: Observer | None = None,
+    ) -> CustomDataset:
+        """`generate`, for async code: the same arguments, the same result, the same errors."""
+        settings = RunSettings(**_settings(locals()))
+        source = as_dataset(dataset)
+        stream = self._open(dataset, settings, on_event, needs_all_columns=source is None)
+        async with stream as rows:
+            assembler = DatasetAssembler(rows.plan.schema, keeps_user_columns=source is None)
+            async for row in rows:
+                assembler.add(row)
+            summary = rows.run
+        return assembler.build(source, task=rows.plan.task, run=summary)
+
+    def stream(
+        self,
+        dataset: RowsLike,
+        num_generations: int = 1,
+        batch_size: int = 1,
+        enable_checkpoints: bool = True,
+        display_progress_bar: bool = False,
+        verbose: bool = True,
+        *,
+        checkpoint_dir: str | Path | None = None,
+        resume: Resume = "auto",
+        shuffle_before_labelling: bool = True,
+        on_error: OnError = "collect",
+        max_cost: float | None = None,
+        seed: int | None = None,
+        on_event: Observer | None = None,
+        ordered: bool = False,
+    ) -> AbstractAsyncContextManager[RowStream]:
+        """Rows as they complete::
+
+            async with pipe.stream(prompts) as rows:
+                async for row in rows:
+                    await queue.put(row)
+
+        A row is a dict with the columns of the result, plus `.index` and `.errors`. Nothing is made
+        that the consumer does not keep up with. Leaving the block cancels what is in flight.
+
+        Args:
+            ordered: hand rows out in the order of the input, through a bounded window.
+            dataset: see `generate`, as all other arguments.
+        """
+        return self._open(dataset, RunSettings(**_settings(locals())), on_event)
+
+    def iterate(
+        self,
+        dataset: RowsLike,
+        num_generations: int = 1,
+        batch_size: int = 1,
+        enable_checkpoints: bool = True,
+        display_progress_bar: bool = False,
+        verbose: bool = True,
+        *,
+        checkpoint_dir: str | Path | None = None,
+        resume: Resume = "auto",
+        shuffle_before_labelling: bool = True,
+        on_error: OnError = "collect",
+        max_cost: float | None = None,
+        seed: int | None = None,
+        on_event: Observer | None = None,
+        ordered: bool = False,
+    ) -> AbstractContextManager[Iterator[Row]]:
+        """`stream`, for code that is not async::
+
+            with pipe.iterate(prompts) as rows:
+                for row in rows:
+                    print(row["generations"])
+        """
+        settings = RunSettings(**_settings(locals()))
+        return portal.iterate(partial(self._open, dataset, settings, on_event))
+
+    def _open(
+        self,
+        dataset: RowsLike,
+        settings: RunSettings,
+        on_event: Observer | None,
+        *,
+        needs_all_columns: bool = True,
+    ) -> AbstractAsyncContextManager[RowStream]:
+        return open_stream(
+            self.generator,
+            self.labeller,
+            dataset,
+            settings,
+            () if on_event is None else (on_event,),
+            needs_all_columns=needs_all_columns,
+        )
+
+    def __repr__(self) -> str:
+        return f"Pipeline(generator={self.generator!r}, labeller={self.labeller!r})"
+
+
+def _without_self(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != "self"}
+
+
+def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a method that are fields of `RunSettings`."""
+    return {name: arguments[name] for name in RunSettings.__slots__ if name in arguments}

@@ -1,0 +1,62 @@
+"""What a run was asked to do. Checked when it is made, before a row is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from distilabel.errors import ConfigurationError
+from distilabel.types import OnError, Resume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RunSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """The arguments of `Pipeline.generate`, as that method documents them.
+
+    Raises:
+        ConfigurationError: an argument cannot work, or is not built yet.
+    """
+
+    num_generations: int = 1
+    batch_size: int = 1
+    enable_checkpoints: bool = True
+    display_progress_bar: bool = False
+    verbose: bool = True
+    checkpoint_dir: str | Path | None = None
+    resume: Resume = "auto"
+    shuffle_before_labelling: bool = True
+    on_error: OnError = "collect"
+    max_cost: float | None = None
+    seed: int | None = None
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least_one("num_generations", self.num_generations)
+        _at_least_one("batch_size", self.batch_size)
+        _one_of("resume", self.resume, get_args(Resume))
+        _one_of("on_error", self.on_error, get_args(OnError))
+        if self.max_cost is not None:
+            _not_built("max_cost", "nothing would hold the spend below it")
+        if self.checkpoint_dir is not None:
+            _not_built("checkpoint_dir", "nothing would be written there")
+        if self.resume == "always":
+            _not_built("resume='always'", "no finished call is kept yet")
+
+
+def _at_least_one(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+
+def _not_built(what: str, consequence: str) -> None:
+    raise ConfigurationError(f"{what} is not built yet: {consequence}. Leave it out.")

@@ -1,0 +1,179 @@
+"""Where rows come from: data sets, iterables and async iterables, all read in the same way.
+
+Rules:
+
+- Rows are read when they are asked for, `batch_size` at a time, and never held whole.
+- What lies in memory (a list, a `datasets.Dataset`) is read where it is. Any other sync iterable may
+  block (a file, a download), so each of its batches is read in a worker thread.
+- The first rows may be looked at before the run begins; they are handed out all the same.
+- The iterable stays the user's: it is not closed here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
+
+from distilabel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import datasets
+
+    from distilabel.types import InputRow
+
+__all__ = ["RowSource", "RowsLike", "as_dataset", "open_source"]
+
+RowsLike: TypeAlias = "datasets.Dataset | datasets.IterableDataset | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]"  # noqa: E501 - a type alias is one expression
+
+_DATASET_READ_ROWS = 128
+"""Rows of a `datasets.Dataset` decoded at a time: one by one they cost fifteen times as much."""
+
+
+class RowSource:
+    """Rows with their place in the input, one at a time.
+
+    Args:
+        batches: lists of rows; no list is empty.
+        total: how many rows there are; None if that is not known.
+        columns: the rows' columns, if they are known before the first row is.
+    """
+
+    def __init__(
+        self,
+        batches: AsyncIterator[Sequence[Any]],
+        *,
+        total: int | None,
+        columns: tuple[str, ...] | None,
+    ) -> None:
+        self.total = total
+        self._columns = columns
+        self._batches = batches
+        self._ready: deque[Any] = deque()
+        self._next_index = 0
+
+    async def peek(self) -> InputRow | None:
+        """The first row, which stays to be taken; None if there is none."""
+        if not self._ready and not await self._read():
+            return None
+        return _checked(self._ready[0], self._next_index)
+
+    async def columns(self) -> tuple[str, ...] | None:
+        """The columns of the rows; None if there are no rows to tell."""
+        if self._columns is None and (first := await self.peek()) is not None:
+            self._columns = tuple(first)
+        return self._columns
+
+    async def take(self) -> tuple[int, InputRow] | None:
+        """The next row and its place; None at the end."""
+        if not self._ready and not await self._read():
+            return None
+        index, self._next_index = self._next_index, self._next_index + 1
+        return index, _checked(self._ready.popleft(), index)
+
+    async def _read(self) -> bool:
+        batch = await anext(self._batches, None)
+        if batch is not None:
+            self._ready.extend(batch)
+        return batch is not None
+
+
+def open_source(
+    rows: RowsLike, *, batch_size: int, only_columns: Sequence[str] | None = None
+) -> RowSource:
+    """A source over whatever the user gave.
+
+    Args:
+        rows: a data set, an iterable or an async iterable of mappings.
+        batch_size: how many rows are read at a time.
+        only_columns: of a `datasets.Dataset`, read these alone (its other columns need not be
+            decoded if nobody looks at them). None: all.
+
+    Raises:
+        ConfigurationError: it is none of those.
+    """
+    if (dataset := as_dataset(rows)) is not None:
+        columns = tuple(dataset.column_names)
+        read = dataset.with_format(None)
+        if only_columns is not None:
+            read = read.select_columns([name for name in only_columns if name in columns])
+        batches = _in_place(_dataset_batches(read, max(batch_size, _DATASET_READ_ROWS)))
+        return RowSource(batches, total=len(dataset), columns=columns)
+    if isinstance(rows, Mapping | str | bytes):
+        raise ConfigurationError(_hint_for(rows))
+    if isinstance(rows, AsyncIterable):
+        return RowSource(_async_batches(rows), total=None, columns=None)
+    if isinstance(rows, Sequence):
+        batches = _in_place(_list_batches(rows, batch_size))
+        return RowSource(batches, total=len(rows), columns=None)
+    if isinstance(rows, Iterable):
+        return RowSource(_thread_batches(rows, batch_size), total=None, columns=None)
+    raise ConfigurationError(
+        f"rows must be a datasets.Dataset, an IterableDataset, or an iterable of mappings, "
+        f"not {type(rows).__name__}"
+    )
+
+
+def as_dataset(rows: object) -> datasets.Dataset | None:
+    """`rows` if it is a `datasets.Dataset`; found without importing datasets for those who do not."""
+    if not any(cls.__module__.startswith("datasets.") for cls in type(rows).__mro__):
+        return None
+    import datasets  # noqa: PLC0415 - the user has it loaded already
+
+    return rows if isinstance(rows, datasets.Dataset) else None
+
+
+async def _in_place(batches: Iterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
+    for batch in batches:
+        yield batch
+
+
+def _dataset_batches(dataset: datasets.Dataset, rows: int) -> Iterator[list[dict[str, Any]]]:
+    names = dataset.column_names
+    if not names:
+        yield from _list_batches([{}] * len(dataset), rows)
+        return
+    for batch in dataset.iter(batch_size=rows):
+        columns = [batch[name] for name in names]
+        yield [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _list_batches(rows: Sequence[Any], batch_size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(rows), batch_size):
+        yield list(rows[start : start + batch_size])
+
+
+async def _thread_batches(rows: Iterable[Any], batch_size: int) -> AsyncIterator[list[Any]]:
+    iterator = await anyio.to_thread.run_sync(iter, rows, abandon_on_cancel=True)
+
+    def read() -> list[Any]:
+        return list(islice(iterator, batch_size))
+
+    while batch := await anyio.to_thread.run_sync(read, abandon_on_cancel=True):
+        yield batch
+
+
+async def _async_batches(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
+    async for row in rows:
+        yield [row]
+
+
+def _checked(row: Any, index: int) -> InputRow:
+    if isinstance(row, Mapping):
+        return row
+    raise ConfigurationError(
+        f"row {index} is a {type(row).__name__}, not a mapping of column names to values. "
+        f"Give rows such as {{'input': 'Say hello.'}}."
+    )
+
+
+def _hint_for(rows: Mapping[Any, Any] | str | bytes) -> str:
+    if isinstance(rows, str | bytes):
+        return "rows must not be a text. Give a list such as [{'input': 'Say hello.'}]."
+    splits = [str(name) for name, value in rows.items() if as_dataset(value) is not None]
+    if splits:
+        return f"this is a DatasetDict; choose a split: {', '.join(splits)}."
+    return "rows must not be one mapping. Give a list of them, or Dataset.from_dict(rows)."

@@ -1,0 +1,247 @@
+"""What happens to one row in each stage: render, ask, read, fold.
+
+Rules:
+
+- A stage adds its columns to the draft whatever happens: where something failed it is None, and the
+  draft's errors say why. Only a `RunFatalError` leaves a stage.
+- The judge sees the texts that exist, in an order drawn from the run's seed and the row's place, so
+  that no text gains from being first and a row asked again is shown the same. What the judge says is
+  put back in the stored order.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_origin
+
+from distilabel.dataset.assembler import Generation, Label, fold_generations, fold_label
+from distilabel.errors import CallError, ConfigurationError, InvalidReplyError, RunFatalError
+from distilabel.llm.asking import CallContext, Outcome, ask, generate_texts, read_text
+from distilabel.types import Call, RowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from distilabel.dataset.schema import StageColumns
+    from distilabel.events import Observer
+    from distilabel.llm.base import LLM
+    from distilabel.tasks.base import Parsed, Problem
+    from distilabel.types import PromptText, Reply, StageName
+
+__all__ = ["Draft", "GeneratorStage", "LabellerStage"]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A row on its way."""
+
+    index: int
+    values: dict[str, Any]
+    """The user's columns, then those that the stages have added."""
+    errors: list[RowError] = field(default_factory=list[RowError])
+
+    def fail(
+        self, stage: StageName, cause: str, message: str, generation: int | None = None
+    ) -> None:
+        """Note why something is None."""
+        self.errors.append(RowError(stage, cause, message, generation))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompted:
+    inputs: Mapping[str, Any]
+    prompt: PromptText
+
+
+def _render(
+    stage: StageName, llm: LLM, draft: Draft, made: Mapping[str, Any]
+) -> _Prompted | None:
+    """The row's prompt; None, with the reason noted, if the row gives none."""
+    known = {**draft.values, **made}
+    missing = [name for name in llm.task.input_columns if name not in known]
+    if missing:
+        draft.fail(stage, "missing_column", f"the row has no column {missing[0]!r}")
+        return None
+    inputs = {name: known[name] for name in llm.task.input_columns}
+    try:
+        return _Prompted(inputs, llm.render(inputs))
+    except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything
+        task = type(llm.task).__name__
+        draft.fail(stage, "prompt_error", f"{task}.generate_prompt failed with {error!r}")
+        return None
+
+
+def _checked(parsed: Parsed, columns: StageColumns) -> tuple[Mapping[str, Any], str | None]:
+    """The values, or, where one is not of its declared type, Nones and what is wrong."""
+    try:
+        columns.check(parsed.values)
+    except ConfigurationError as error:
+        return dict.fromkeys(columns.outputs), str(error)
+    return parsed.values, None
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorStage:
+    """Writes a row's generations."""
+
+    llm: LLM
+    columns: StageColumns
+    num_generations: int
+    notify: Observer
+
+    async def run(self, draft: Draft) -> None:
+        """Add the generator's columns to the draft.
+
+        Raises:
+            RunFatalError: no call of this backend can succeed.
+        """
+        prompted = _render("generator", self.llm, draft, {})
+        if prompted is None:
+            self._fold(draft, None, [Outcome()] * self.num_generations)
+            return
+        context = CallContext("generator", draft.index, self.notify)
+        outcomes = await generate_texts(
+            self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
+        )
+        self._fold(draft, prompted.prompt, outcomes)
+
+    def _fold(
+        self, draft: Draft, prompt: PromptText | None, outcomes: Sequence[Outcome]
+    ) -> None:
+        model = self.llm.model_name
+        generations = [
+            Generation(model, prompt, outcome.text, self._values(draft, k, outcome))
+            for k, outcome in enumerate(outcomes)
+        ]
+        draft.values.update(fold_generations(self.columns, generations))
+
+    def _values(self, draft: Draft, k: int, outcome: Outcome) -> Mapping[str, Any] | None:
+        if outcome.error is not None:
+            draft.errors.append(_call_error("generator", outcome.error, k))
+        if outcome.parsed is None:
+            return None
+        values, wrong = _checked(outcome.parsed, self.columns)
+        if wrong is not None:
+            draft.fail("generator", "wrong_type", wrong, k)
+        for problem in outcome.parsed.problems:
+            draft.fail("generator", problem.cause, problem.message, k)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class LabellerStage:
+    """Rates a row's generations."""
+
+    llm: LLM
+    columns: StageColumns
+    shuffles: bool
+    seed: int
+    notify: Observer
+
+    async def run(self, draft: Draft) -> None:
+        """Add the labeller's columns to the draft.
+
+        Raises:
+            RunFatalError: no call of this backend can succeed.
+        """
+        label = await self._label(draft)
+        draft.values.update(fold_label(self.columns, label))
+
+    async def _label(self, draft: Draft) -> Label:
+        if "generations" not in self.llm.task.input_columns:
+            return await self._ask(draft, _Shown((), 0), {})
+        texts = draft.values.get("generations")
+        if not isinstance(texts, list | tuple):
+            draft.fail("labeller", "wrong_type", "`generations` must be a list of texts")
+            return self._nothing(0)
+        shown = self._choose(draft.index, texts)
+        if shown.places:
+            made = {"generations": [texts[place] for place in shown.places]}
+            return await self._ask(draft, shown, made)
+        if not draft.errors:
+            draft.fail("labeller", "nothing_to_label", "the row has no generations to rate")
+        return self._nothing(shown.total)
+
+    def _choose(self, index: int, texts: Sequence[str | None]) -> _Shown:
+        places = [place for place, text in enumerate(texts) if text is not None]
+        if self.shuffles and len(places) > 1:
+            random.Random(f"{self.seed}:{index}").shuffle(places)  # noqa: S311 - position bias
+        return _Shown(tuple(places), len(texts))
+
+    async def _ask(self, draft: Draft, shown: _Shown, made: Mapping[str, Any]) -> Label:
+        prompted = _render("labeller", self.llm, draft, made)
+        if prompted is None:
+            return self._nothing(shown.total)
+
+        def read(reply: Reply) -> Parsed:
+            if not reply.texts:
+                raise InvalidReplyError("the reply holds no text", cause="no_choices")
+            return read_text(self.llm.task, reply.texts[0], prompted.inputs)
+
+        context = CallContext("labeller", draft.index, self.notify)
+        try:
+            answer = await ask(self.llm, Call(prompted.prompt), read, context)
+        except RunFatalError:
+            raise
+        except CallError as error:
+            draft.errors.append(_call_error("labeller", error, None))
+            return self._nothing(shown.total, self.llm.model_name, prompted.prompt)
+        self._note_problems(draft, shown, answer.value.problems)
+        return Label(
+            self.llm.model_name,
+            prompted.prompt,
+            answer.reply.texts[0],
+            self._put_back(draft, shown, answer.value),
+        )
+
+    def _nothing(
+        self, total: int, model: str | None = None, prompt: PromptText | None = None
+    ) -> Label:
+        values = {
+            name: [None] * total if get_origin(kind) is list else None
+            for name, kind in self.columns.outputs.items()
+        }
+        return Label(model, prompt, None, values)
+
+    def _put_back(self, draft: Draft, shown: _Shown, parsed: Parsed) -> Mapping[str, Any]:
+        """The task's outputs in the stored order, None for the texts that were not shown."""
+        values, wrong = _checked(parsed, self.columns)
+        if wrong is not None:
+            draft.fail("labeller", "wrong_type", wrong)
+        return {
+            name: self._column(draft, shown, name, values.get(name)) for name in self.columns.outputs
+        }
+
+    def _column(self, draft: Draft, shown: _Shown, name: str, value: Any) -> Any:
+        if get_origin(self.columns.outputs[name]) is not list or not shown.total:
+            return value
+        if value is not None and len(value) != len(shown.places):
+            draft.fail(
+                "labeller",
+                "wrong_length",
+                f"{name!r} has {len(value)} entries for {len(shown.places)} texts",
+            )
+            value = None
+        column: list[Any] = [None] * shown.total
+        for place, entry in zip(shown.places, value or (), strict=False):
+            column[place] = entry
+        return column
+
+    def _note_problems(self, draft: Draft, shown: _Shown, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            known = problem.text is not None and problem.text < len(shown.places)
+            place = shown.places[problem.text] if known and problem.text is not None else None
+            draft.fail("labeller", problem.cause, problem.message, place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Which of a row's texts the judge sees, in which order."""
+
+    places: tuple[int, ...]
+    total: int
+
+
+def _call_error(stage: StageName, error: CallError, generation: int | None) -> RowError:
+    return RowError(stage, error.cause, str(error), generation, error.attempts)

@@ -1,0 +1,137 @@
+"""Rows as they complete, handed out by `async with`.
+
+Leaving the block, in whatever way, cancels what is in flight and waits for its end; an exception
+raised inside comes out as it is, not wrapped in a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from distilabel.errors import StreamClosedError
+from distilabel.pipeline.plan import make_plan, user_columns_read
+from distilabel.pipeline.run import Run
+from distilabel.pipeline.source import open_source
+
+if TYPE_CHECKING:
+    from distilabel.events import Observer
+    from distilabel.llm.base import LLM
+    from distilabel.pipeline.plan import Plan
+    from distilabel.pipeline.run import RunStatistics
+    from distilabel.pipeline.settings import RunSettings
+    from distilabel.pipeline.source import RowsLike
+    from distilabel.types import Row, RunSummary
+
+__all__ = ["RowStream", "open_stream"]
+
+_log = logging.getLogger("distilabel")
+
+
+class RowStream(AsyncIterator["Row"]):
+    """Finished rows, one at a time. Several tasks may take from it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._is_open = True
+        self._final: RunSummary | None = None
+
+    @property
+    def run(self) -> RunSummary:
+        """What the run has done so far; once left, what it did."""
+        return self._final or self._run.summary
+
+    @property
+    def plan(self) -> Plan:
+        """What the run does, and the columns that it adds."""
+        return self._run.plan
+
+    def statistics(self) -> RunStatistics:
+        """Rows in hand and permits in use, at this moment."""
+        return self._run.statistics()
+
+    async def __anext__(self) -> Row:
+        if not self._is_open:
+            raise StreamClosedError("the stream was left; read it inside its `with` block")
+        row = await self._run.take()
+        if row is None:
+            raise StopAsyncIteration
+        return row
+
+    def close(self) -> RunSummary:
+        """Note that the run is over."""
+        self._is_open = False
+        self._final = self._run.finish()
+        return self._final
+
+
+@asynccontextmanager
+async def open_stream(
+    generator: LLM | None,
+    labeller: LLM | None,
+    rows: RowsLike,
+    settings: RunSettings,
+    observers: tuple[Observer, ...] = (),
+    *,
+    needs_all_columns: bool = True,
+) -> AsyncIterator[RowStream]:
+    """Check everything, open the backends, start the run, and hand its rows out.
+
+    Args:
+        generator: writes, if there is one.
+        labeller: rates, if there is one.
+        rows: where rows come from.
+        settings: how to run.
+        observers: who wants to know what happens.
+        needs_all_columns: False: of a `datasets.Dataset`, only the columns that the tasks read are
+            wanted in the rows.
+
+    Raises:
+        ConfigurationError: the input cannot work; nothing was spent.
+    """
+    only = None if needs_all_columns else user_columns_read(generator, labeller)
+    source = open_source(rows, batch_size=settings.batch_size, only_columns=only)
+    columns = await source.columns()
+    plan = make_plan(generator, labeller, columns=columns, first_row=await source.peek())
+    async with AsyncExitStack() as sessions:
+        for _, llm in plan.stages:
+            await sessions.enter_async_context(llm.session())
+        stream = RowStream(Run(plan, settings, source, observers))
+        try:
+            async with _running(stream) as rows_out:
+                yield rows_out
+        finally:
+            _report(stream.close(), settings)
+
+
+@asynccontextmanager
+async def _running(stream: RowStream) -> AsyncIterator[RowStream]:
+    left_with: BaseException | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream._run.execute)  # noqa: SLF001 - the two are one thing
+        try:
+            yield stream
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised below, outside the task group
+            left_with = error
+        finally:
+            group.cancel_scope.cancel()
+    if left_with is not None:
+        raise left_with
+
+
+def _report(summary: RunSummary, settings: RunSettings) -> None:
+    if settings.verbose and summary.rows_failed:
+        causes = ", ".join(f"{cause} {count}" for cause, count in summary.failed_by_cause.items())
+        _log.warning(
+            "%d of %d rows have failures (%s); `.errors` of a row says what happened",
+            summary.rows_failed,
+            summary.rows,
+            causes,
+        )

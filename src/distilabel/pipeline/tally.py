@@ -1,0 +1,73 @@
+"""The summary of a run: a fold over its events. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from distilabel.events import CallFailed, CallRetried, CallSucceeded, RowFinished
+from distilabel.types import RunSummary, Usage
+
+if TYPE_CHECKING:
+    from distilabel.events import Event
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Counts what happens.
+
+    >>> tally = Tally()
+    >>> tally.apply(RowFinished(0, ()))
+    >>> tally.summary(seconds=1.5).rows
+    1
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.rows_failed = 0
+        self.calls = 0
+        self.calls_failed = 0
+        self.retries = 0
+        self.paid_retries = 0
+        self._failed_by_cause: Counter[str] = Counter()
+        self._prompt_tokens = self._completion_tokens = self._cached_tokens = 0
+
+    def apply(self, event: Event) -> None:
+        """Take one event in."""
+        if isinstance(event, CallSucceeded):
+            self.calls += 1
+            if event.usage is not None:
+                self._prompt_tokens += event.usage.prompt_tokens
+                self._completion_tokens += event.usage.completion_tokens
+                self._cached_tokens += event.usage.cached_tokens
+        elif isinstance(event, RowFinished):
+            self.rows += 1
+            if event.errors:
+                self.rows_failed += 1
+                self._failed_by_cause.update({error.cause for error in event.errors})
+        elif isinstance(event, CallRetried):
+            if event.is_paid:
+                self.paid_retries += 1
+            else:
+                self.retries += 1
+        elif isinstance(event, CallFailed):
+            self.calls_failed += 1
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return Usage(self._prompt_tokens, self._completion_tokens, self._cached_tokens)
+
+    def summary(self, *, seconds: float) -> RunSummary:
+        """What has happened so far."""
+        return RunSummary(
+            rows=self.rows,
+            rows_failed=self.rows_failed,
+            failed_by_cause=dict(self._failed_by_cause.most_common()),
+            calls=self.calls,
+            retries=self.retries,
+            paid_retries=self.paid_retries,
+            usage=self.usage,
+            seconds=seconds,
+        )
