@@ -4,6 +4,7 @@
   Inference Endpoints, with seeded latency, limited capacity, scripted faults, and a ledger of what
   was asked, answered and paid.
 - `VirtualClock`: an event loop on which an hour of sleeping takes no time.
+- `serve`: a simulated endpoint from the command line.
 
     from distilabel.testing import Faults, Latency, SimulatedEndpoint, Slots, Status
 
@@ -42,13 +43,17 @@ if TYPE_CHECKING:
     from distilabel.testing.hub_api import HubEndpoint
     from distilabel.testing.latency import Latency
     from distilabel.testing.ledger import Call, Ledger, LedgerReport
+    from distilabel.testing.process import EndpointProcess
     from distilabel.testing.request import Completion, SimRequest
+    from distilabel.testing.serve import ServeOptions, serve
+    from distilabel.testing.virtual_clock import VirtualClock, VirtualClockLoop
 
 __all__ = [
     "Call",
     "Completion",
     "Delay",
     "Drip",
+    "EndpointProcess",
     "Fault",
     "Faults",
     "Hangup",
@@ -62,12 +67,16 @@ __all__ = [
     "NeverAnswers",
     "Reset",
     "Script",
+    "ServeOptions",
     "SimRequest",
     "SimulatedEndpoint",
     "Slots",
     "Status",
     "TokenBucket",
     "Truncated",
+    "VirtualClock",
+    "VirtualClockLoop",
+    "serve",
 ]
 
 _HOMES = {
@@ -75,6 +84,7 @@ _HOMES = {
     "Completion": "request",
     "Delay": "faults",
     "Drip": "faults",
+    "EndpointProcess": "process",
     "Fault": "faults",
     "Faults": "faults",
     "Hangup": "faults",
@@ -88,12 +98,15 @@ _HOMES = {
     "NeverAnswers": "faults",
     "Reset": "faults",
     "Script": "faults",
+    "ServeOptions": "serve",
     "SimRequest": "request",
     "SimulatedEndpoint": "endpoint",
     "Slots": "capacity",
     "Status": "faults",
     "TokenBucket": "capacity",
     "Truncated": "faults",
+    "VirtualClock": "virtual_clock",
+    "VirtualClockLoop": "virtual_clock",
 }
 
 

@@ -16,9 +16,11 @@ This module does not know asyncio: time comes in as an argument, or from a clock
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Bucket", "BucketStatistics", "Slots", "SlotsStatistics", "TokenBucket"]
 

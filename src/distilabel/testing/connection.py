@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from distilabel.testing.http1 import ProtocolError, RequestParser, reply_bytes
@@ -24,6 +23,8 @@ from distilabel.testing.openai_api import error_body
 from distilabel.testing.outgoing import Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from distilabel.testing.capacity import Slots
     from distilabel.testing.simulator import Plan, Simulator
 

@@ -17,7 +17,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -36,7 +36,7 @@ from distilabel.testing.simulator import Simulator
 if TYPE_CHECKING:
     from distilabel.testing.process import EndpointProcess
 
-__all__ = ["SimulatedEndpoint", "bind", "serving"]
+__all__ = ["SimulatedEndpoint", "bind", "serving", "url_of"]
 
 _BACKLOG = 4096
 _POLL_S = 0.001
@@ -48,8 +48,14 @@ def bind(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
+def url_of(listening: socket.socket) -> str:
+    """The URL at which a listening socket is reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextlib.asynccontextmanager
-async def serving(simulator: Simulator, listening: socket.socket) -> AsyncIterator[None]:
+async def serving(simulator: Simulator, listening: socket.socket) -> AsyncGenerator[None, None]:
     """Serve on the running loop; leaving aborts what is open."""
     loop = asyncio.get_running_loop()
     slots, bucket = simulator.settings.slots, simulator.settings.bucket
@@ -133,13 +139,65 @@ class SimulatedEndpoint:
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
+    @staticmethod
+    def process(
+        *,
+        latency: Latency | None = None,
+        slots: int | None = None,
+        rate_per_s: float | None = None,
+        burst: float = 1,
+        tokens_per_min: float | None = None,
+        models: Sequence[str] | None = None,
+        require_key: str | None = None,
+        max_prompt_chars: int | None = None,
+        error_rate: float = 0.0,
+        error_status: int = 500,
+        reset_rate: float = 0.0,
+        hang_rate: float = 0.0,
+        endpoints: Sequence[HubEndpoint] | None = None,
+        seed: int = 0,
+        ledger: Detail = "calls",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> "EndpointProcess":
+        """The same in a process of its own; the arguments are explained at `ServeOptions`."""
+        # Not at the top: both of these import this module, and few need them.
+        from distilabel.testing.process import EndpointProcess
+        from distilabel.testing.serve import ServeOptions
+
+        latency = latency or Latency.zero()
+        return EndpointProcess(
+            ServeOptions(
+                latency_median_s=latency.median_s,
+                sigma=latency.sigma,
+                latency_seed=latency.seed,
+                slots=slots,
+                rate_per_s=rate_per_s,
+                burst=burst,
+                tokens_per_min=tokens_per_min,
+                models=None if models is None else tuple(models),
+                require_key=require_key,
+                max_prompt_chars=max_prompt_chars,
+                error_rate=error_rate,
+                error_status=error_status,
+                reset_rate=reset_rate,
+                hang_rate=hang_rate,
+                endpoints=None if endpoints is None else tuple(endpoints),
+                seed=seed,
+                ledger=ledger,
+                host=host,
+                port=port,
+            )
+        )
+
     def __repr__(self) -> str:
         return f"SimulatedEndpoint({self._url or 'not started'})"
 
     @property
     def url(self) -> str:
         """Where it listens; text generation is served here."""
-        return self._started()._url
+        self._started()
+        return self._url
 
     @property
     def openai_url(self) -> str:
@@ -154,9 +212,7 @@ class SimulatedEndpoint:
     @property
     def ledger(self) -> Ledger:
         """What was asked and answered; it can be read after the end, too."""
-        simulator = self._started()._simulator
-        assert simulator is not None
-        return simulator.ledger
+        return self._started().ledger
 
     def endpoint_url(self, name: str) -> str:
         """The URL of an Inference Endpoint."""
@@ -181,7 +237,8 @@ class SimulatedEndpoint:
             TimeoutError: if it does not in time.
         """
         with anyio.fail_after(timeout_s):
-            while not condition(self.ledger):
+            # The ledger is written by another thread, which cannot set an event of this loop.
+            while not condition(self.ledger):  # noqa: ASYNC110
                 await anyio.sleep(_POLL_S)
 
     def reset(self) -> None:
@@ -193,7 +250,8 @@ class SimulatedEndpoint:
             simulator.reset(loop.time())
             return
         done = threading.Event()
-        loop.call_soon_threadsafe(lambda: (simulator.reset(loop.time()), done.set()))
+        loop.call_soon_threadsafe(simulator.reset, loop.time())
+        loop.call_soon_threadsafe(done.set)
         done.wait()
 
     def __enter__(self) -> Self:
@@ -232,28 +290,26 @@ class SimulatedEndpoint:
             await anyio.to_thread.run_sync(self.__exit__, None, None, None)
 
     @contextlib.asynccontextmanager
-    async def here(self) -> AsyncIterator[Self]:
+    async def here(self) -> AsyncGenerator[Self, None]:
         """Serve on the running loop instead of in a thread: time is then that loop's time."""
         listening = self._bind()
         self._loop = asyncio.get_running_loop()
-        assert self._simulator is not None
         try:
-            async with serving(self._simulator, listening):
+            async with serving(self._started(), listening):
                 yield self
         finally:
             self._loop = None
 
-    def _started(self) -> Self:
+    def _started(self) -> Simulator:
         if self._simulator is None:
             raise RuntimeError("the endpoint has not been started: use `with` or `async with`")
-        return self
+        return self._simulator
 
     def _bind(self) -> socket.socket:
         if self._simulator is not None:
             raise RuntimeError("an endpoint is entered once: make another one")
         listening = bind(*self._address)
-        host, port = listening.getsockname()[:2]
-        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._url = url_of(listening)
         self._simulator = Simulator(self.settings, self._url)
         return listening
 
@@ -262,9 +318,8 @@ class SimulatedEndpoint:
             runner.run(self._serve(listening, ready))
 
     async def _serve(self, listening: socket.socket, ready: threading.Event) -> None:
-        assert self._simulator is not None
         self._loop = asyncio.get_running_loop()
         self._stop = stop = asyncio.Event()
-        async with serving(self._simulator, listening):
+        async with serving(self._started(), listening):
             ready.set()
             await stop.wait()

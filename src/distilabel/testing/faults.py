@@ -1,7 +1,8 @@
 """What can go wrong with a reply, and who it happens to.
 
-A fault is a value; a script is a function from a `SimRequest` to a fault, or to None for a reply in
-good order. `Faults` makes scripts for the usual cases, and a function of one's own is just as good::
+A fault is a value; a script is a function from a `SimRequest` to a fault, or to None for a reply
+in good order. `Faults` makes scripts for the usual cases, and a function of one's own
+is just as good::
 
     def script(request: SimRequest) -> Fault | None:
         return Status(500) if request.attempt == 1 and "poem" in request.prompt else None

@@ -28,7 +28,7 @@ True
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 __all__ = ["Head", "HttpRequest", "ProtocolError", "RequestParser", "reply_bytes", "reply_head"]
@@ -37,6 +37,7 @@ _CONTENT_LENGTH = b"\r\ncontent-length:"
 _TRANSFER_ENCODING = b"\r\ntransfer-encoding:"
 _CONNECTION = b"\r\nconnection:"
 _EXPECT = b"\r\nexpect:"
+_KNOWN_HEADS_MAX = 64
 _HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 _REQUEST_LINE = re.compile(rb"([!-~]+) ([!-~]+) HTTP/1\.([01])")
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -140,6 +141,10 @@ def _split_target(target: str) -> tuple[str, str]:
     return path, query
 
 
+def _is_kept_alive(minor_version: bytes, connection: bytes) -> bool:
+    return b"close" not in connection if minor_version == b"1" else connection == b"keep-alive"
+
+
 def _parse_head(block: bytes) -> Head:
     """Read a head, given with the CR LF of its last line."""
     line_end = block.find(b"\r\n")
@@ -162,9 +167,7 @@ def _parse_head(block: bytes) -> Head:
         lower=lower,
         content_length=length,
         is_chunked=encoding is not None,
-        is_kept_alive=b"close" not in connection
-        if line[3] == b"1"
-        else connection == b"keep-alive",
+        is_kept_alive=_is_kept_alive(line[3], connection),
     )
 
 
@@ -183,6 +186,7 @@ class RequestParser:
         self._scanned_bytes = 0
         self._head: Head | None = None
         self._chunks = bytearray()
+        self._heads: dict[bytes, Head] = {}
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the connection."""
@@ -212,17 +216,13 @@ class RequestParser:
         return HttpRequest(head, body)
 
     def take_expectation(self) -> bool:
-        """Whether the client waits for ``100 Continue`` before it sends the body; once a request."""
+        """Whether the client waits for ``100 Continue`` before the body; once a request."""
         head = self._head
         if head is None or self._buffer or self._chunks:
             return False
         if _value(head.lower, head.lower, _EXPECT) != b"100-continue":
             return False
-        lower = head.lower.replace(_EXPECT, b"\r\nmet-expect:", 1)
-        self._head = Head(
-            head.method, head.path, head.query, head.raw, lower,
-            head.content_length, head.is_chunked, head.is_kept_alive,
-        )  # fmt: skip
+        self._head = replace(head, lower=head.lower.replace(_EXPECT, b"\r\nmet-expect:", 1))
         return True
 
     def _next_head(self) -> Head | None:
@@ -235,9 +235,19 @@ class RequestParser:
         if end < 0:
             self._scanned_bytes = len(buffer)
             return None
-        head = _parse_head(bytes(buffer[: end + 2]))
+        head = self._known_head(bytes(buffer[: end + 2]))
         del buffer[: end + 4]
         self._scanned_bytes = 0
+        return head
+
+    def _known_head(self, block: bytes) -> Head:
+        """Parse a head, unless the same bytes came before: on one connection most are equal."""
+        head = self._heads.get(block)
+        if head is None:
+            head = _parse_head(block)
+            if len(self._heads) >= _KNOWN_HEADS_MAX:
+                self._heads.clear()
+            self._heads[block] = head
         return head
 
     def _sized_body(self, length: int) -> bytes | None:
@@ -286,7 +296,7 @@ class RequestParser:
         end = start + size
         if len(buffer) < end + 2:
             return None
-        if buffer[end : end + 2] != b"\r\n":
+        if not buffer.startswith(b"\r\n", end):
             raise ProtocolError(400, "a chunk is longer than its length")
         data = bytes(buffer[start:end])
         del buffer[: end + 2]
@@ -295,7 +305,7 @@ class RequestParser:
 
 def reply_head(status: int, headers: Iterable[tuple[str, str]], length_bytes: int) -> bytes:
     """The head of a reply: status line, the headers given, Content-Length, empty line."""
-    lines = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in headers)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")
     reason = _REASONS.get(status, b"Unknown")
     return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\n\r\n" % (status, reason, lines, length_bytes)
 

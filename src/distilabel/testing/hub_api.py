@@ -1,20 +1,20 @@
-"""The hub's management of Inference Endpoints, and the life of one.
+r"""The hub's management of Inference Endpoints, and the life of one.
 
 An endpoint is described by a `HubEndpoint`; the `Hub` keeps the state each is in.
 
 States and what moves them::
 
     paused ----------- resume ---------------> initializing --- enough polls or seconds ---> running
-    scaledToZero ----- resume, or a request -> initializing                             \\-> failed
+    scaledToZero ----- resume, or a request -> initializing                             \-> failed
     pending ---------- enough polls or seconds ------------------------------------------> running
     running ---------- pause, scale-to-zero -> paused, scaledToZero
-    failed ----------- (nothing)
+    failed ----------- resume ---------------> initializing
 
 Rules:
 
-- ``polls_to_run`` polls are answered with ``initializing``, the next one with ``running``. A request
-  to the endpoint itself counts as a poll: who never asks the hub is served in the end, too. With
-  ``seconds_to_run`` time decides instead, counted from the resume.
+- ``polls_to_run`` polls are answered with ``initializing``, the next one with ``running``. A
+  request to the endpoint itself counts as a poll: who never asks the hub is served in the end, too.
+  With ``seconds_to_run`` time decides instead, counted from the resume.
 - ``url`` is null unless the endpoint is running.
 - Without a list of endpoints, every name exists and is running.
 

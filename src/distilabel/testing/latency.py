@@ -3,10 +3,10 @@
 Rules:
 
 - Draw ``i`` belongs to the ``i``-th generation request to arrive, whatever becomes of that request
-  (served, refused with a 429, faulted). Who is refused still uses up its draw.
+  (served, refused with a 429, faulted).
 - Two `Latency` values that are equal give the same draws, in any process: so the makespan of a
   perfect client can be computed beforehand from `Latency.draws` alone.
-- A draw is the time of service. Waiting for a slot (see `distilabel.testing.capacity`) comes on top.
+- A draw is the time of service. Waiting for a slot (`distilabel.testing.capacity`) comes on top.
 
 This module is pure: it knows no clock.
 """

@@ -72,14 +72,14 @@ class Asked:
 
 def _text(message: object) -> str:
     """The text of a message, be its content a string or a list of parts."""
-    content = message.get("content") if isinstance(message, Mapping) else None
+    content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
     return "\n".join(
         part["text"]
         for part in parts
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
     )
 
 

@@ -25,6 +25,7 @@ RATING_MARK = "#### Output for Text"
 _TEXTS_MAX = 32  # "Text 2024" in a row's own words is not a request for 2024 ratings
 _TEXT_NUMBER = re.compile(r"Text (\d+)")
 _CHARS_PER_TOKEN = 4
+_ANSWERS = 509
 _RATINGS = (1, 2, 3, 4, 5)
 _WEIGHTS = (5, 12, 24, 36, 23)
 _SENTENCES = (
@@ -83,13 +84,30 @@ class DefaultReplies:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+        self._seed = seed & 0xFFFFFFFF
+        self._answers = _write_answers(Random(seed))
 
     def __call__(self, request: SimRequest) -> list[Completion]:
         """One completion for each choice that is asked for."""
-        write = _rate if RATING_MARK in request.prompt else _answer
-        start = zlib.crc32(request.prompt.encode(), self._seed & 0xFFFFFFFF)
-        return [write(request, Random(start * 1_000_003 + choice)) for choice in range(request.n)]
+        start = zlib.crc32(request.prompt.encode("utf-8", "replace"), self._seed)
+        if RATING_MARK in request.prompt:
+            return [_rate(request, Random(start + choice)) for choice in range(request.n)]
+        return [self._answer(request, start + choice) for choice in range(request.n)]
+
+    def _answer(self, request: SimRequest, number: int) -> Completion:
+        subject = " ".join(request.prompt[-60:].split())
+        text = f"On “{subject}”: {self._answers[number % _ANSWERS]}"
+        if request.max_tokens is not None and len(text) > request.max_tokens * _CHARS_PER_TOKEN:
+            return Completion(text[: request.max_tokens * _CHARS_PER_TOKEN], "length")
+        return Completion(text)
+
+
+def _write_answers(random: Random) -> list[str]:
+    """Answers to choose from: written beforehand, as a benchmark asks for very many of them."""
+    return [
+        " ".join(random.sample(_SENTENCES, random.randint(6, len(_SENTENCES))))
+        for _ in range(_ANSWERS)
+    ]
 
 
 def _rate(request: SimRequest, random: Random) -> Completion:
@@ -102,13 +120,3 @@ def _section(number: int, random: Random) -> str:
     rating = random.choices(_RATINGS, _WEIGHTS)[0]
     rationale = random.choice(_RATIONALES[rating])
     return f"{RATING_MARK} {number}\nRating: {rating}\nRationale: {rationale}"
-
-
-def _answer(request: SimRequest, random: Random) -> Completion:
-    subject = " ".join(request.prompt[-200:].split())[-60:]
-    sentences = random.sample(_SENTENCES, 4 + int(random.random() * 6))
-    text = f"On “{subject}”: {' '.join(sentences)}"
-    limit_chars = None if request.max_tokens is None else request.max_tokens * _CHARS_PER_TOKEN
-    if limit_chars is not None and len(text) > limit_chars:
-        return Completion(text[:limit_chars], "length")
-    return Completion(text)

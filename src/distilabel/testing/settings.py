@@ -58,8 +58,8 @@ def split_capacity(
     if capacity is None:
         return None, None
     parts = [capacity] if isinstance(capacity, Slots | TokenBucket) else list(capacity)
-    slots = [part for part in parts if isinstance(part, Slots)]
+    slots: list[Slots[Any]] = [part for part in parts if isinstance(part, Slots)]
     buckets = [part for part in parts if isinstance(part, TokenBucket)]
     if len(slots) > 1 or len(buckets) > 1 or len(slots) + len(buckets) != len(parts):
         raise TypeError(f"capacity is Slots, TokenBucket, or one of each, got {capacity!r}")
-    return (slots or [None])[0], (buckets or [None])[0]
+    return next(iter(slots), None), next(iter(buckets), None)

@@ -9,13 +9,13 @@ Rules:
 - On arrival the ledger notes the request, and its index, attempt and latency draw are fixed,
   whatever becomes of it.
 - Then the script is asked. A fault that happens at once is the plan.
-- Otherwise `distilabel.testing.answers` writes the reply, and the fault spoils it. Only a generation
-  that succeeded takes time and a slot: errors are sent at once.
+- Otherwise `distilabel.testing.answers` writes the reply, and the fault spoils it. Only a
+  generation that succeeded takes time and a slot: errors are sent at once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,9 +29,23 @@ from distilabel.testing.request import GENERATION_ROUTES, SimRequest
 from distilabel.testing.routes import Route, find_route
 from distilabel.testing.settings import Settings
 
-__all__ = ["Plan", "Simulator"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Plan", "RateChange", "Simulator"]
 
 _decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """The body of ``POST /_sim/rate``.
+
+    Attributes:
+        rate_per_s: the token bucket's new rate.
+    """
+
+    rate_per_s: float
 
 
 @dataclass(slots=True, eq=False)
@@ -140,7 +154,10 @@ class Simulator:
 
     def _control(self, http: HttpRequest, route: Route, now_s: float) -> Plan:
         request = SimRequest(index=0, attempt=1, route="control")
-        status, body = self._steer(http, route.rest, now_s)
+        try:
+            status, body = self._steer(http, route.rest, now_s)
+        except msgspec.DecodeError as error:
+            status, body = 400, openai_api.error_body(400, str(error))
         headers = (("content-type", "application/json"),)
         return Plan(request, _whole(Reply(status, body, headers)))
 
@@ -152,7 +169,8 @@ class Simulator:
                 self.reset(now_s)
                 return 200, b"{}"
             case "POST", "rate" if self.settings.bucket is not None:
-                self.settings.bucket.rate_per_s = float(_mapping(http.body)["rate_per_s"])
+                change = msgspec.json.decode(http.body, type=RateChange)
+                self.settings.bucket.rate_per_s = change.rate_per_s
                 return 200, b"{}"
             case _:
                 return 404, openai_api.error_body(404, f"no such control: {action}")
