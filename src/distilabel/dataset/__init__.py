@@ -16,7 +16,7 @@ else:
 
     def __getattr__(name: str) -> object:
         if name == "CustomDataset":
-            from distilabel.dataset.custom import CustomDataset  # noqa: PLC0415  # lazy on purpose
+            from distilabel.dataset.custom import CustomDataset
 
             return CustomDataset
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

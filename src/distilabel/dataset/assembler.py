@@ -10,13 +10,14 @@
 - A data set without rows has its columns all the same.
 """
 
-# pyright: reportUnknownParameterType=false  # pyarrow ships no types
+# pyarrow ships no types, so what crosses is annotated and pyright cannot look it up
+# pyright: reportUnknownParameterType=false
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from distilabel.dataset.columns import ColumnStore
 from distilabel.errors import ColumnError
@@ -158,10 +159,10 @@ class DatasetAssembler:
             ConfigurationError: a column holds values without a common type.
             ValueError: a row was added twice.
         """
-        import pyarrow as pa  # noqa: PLC0415  # 0.1 s
-        from datasets import Dataset, DatasetInfo, Features  # noqa: PLC0415  # 0.8 s
+        import pyarrow as pa
+        from datasets import Dataset, DatasetInfo, Features
 
-        from distilabel.dataset.custom import CustomDataset  # noqa: PLC0415  # needs datasets
+        from distilabel.dataset.custom import CustomDataset
 
         indices, added = self._rows.order(), self._rows.declared()
         if source is None:
@@ -202,18 +203,18 @@ class DatasetAssembler:
 
 def _as_stored(source: datasets.Dataset) -> Table:
     """The source's columns as they lie in Arrow, on disk if they are there, in its own order."""
-    import pyarrow as pa  # noqa: PLC0415  # 0.1 s
-    from datasets.table import InMemoryTable  # noqa: PLC0415  # 0.8 s
+    import pyarrow as pa
+    from datasets.table import InMemoryTable
 
     if source._indices is None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return source.data
-    batches: Iterator[pa.Table] = source.with_format("arrow").iter(batch_size=_ITER_ROWS)  # pyright: ignore[reportAssignmentType]
+    batches = cast("Iterator[pa.Table]", source.with_format("arrow").iter(batch_size=_ITER_ROWS))
     return InMemoryTable(pa.concat_tables([batch.combine_chunks() for batch in batches]))
 
 
 def _beside(table: Table, added: dict[str, pa.ChunkedArray]) -> Table:
-    import pyarrow as pa  # noqa: PLC0415  # 0.1 s
-    from datasets.table import InMemoryTable, concat_tables  # noqa: PLC0415  # 0.8 s
+    import pyarrow as pa
+    from datasets.table import InMemoryTable, concat_tables
 
     right = InMemoryTable(pa.table(added))
     return concat_tables([table, right], axis=1) if table.num_columns else right
@@ -224,7 +225,7 @@ def _fingerprint(source: str, columns: Mapping[str, pa.ChunkedArray]) -> str:
 
     Left to itself, `datasets` would pickle the whole table to hash it.
     """
-    from datasets.fingerprint import Hasher  # noqa: PLC0415  # 0.8 s
+    from datasets.fingerprint import Hasher
 
     parts: list[Any] = [source.encode()]
     for name, column in columns.items():

@@ -10,7 +10,8 @@
   only a chunk that Arrow has refused is searched for them.
 """
 
-# pyright: reportUnknownParameterType=false  # pyarrow ships no types
+# pyarrow ships no types, so what crosses is annotated and pyright cannot look it up
+# pyright: reportUnknownParameterType=false
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ class ColumnStore:
         Raises:
             ValueError: a row was added twice.
         """
-        import numpy as np  # noqa: PLC0415  # with pyarrow
+        import numpy as np
 
         self._flush()
         indices = np.sort(np.frombuffer(self._indices, dtype=np.int64))
@@ -138,12 +139,14 @@ class ColumnStore:
 
     def _filled(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:
         """All chunks of a column, those without a value as nulls of the column's type."""
-        import pyarrow as pa  # noqa: PLC0415  # 0.1 s
+        import pyarrow as pa
 
-        chunks = [
-            chunk if chunk is not None and chunk.type == kind else pa.nulls(length, kind)
-            for chunk, length in self._pieces(name)
-        ]
+        chunks: list[pa.Array] = []
+        for chunk, length in self._pieces(name):
+            if chunk is None or chunk.type != kind:
+                chunks.append(pa.nulls(length, kind))
+            else:  # Arrow cuts a chunk of more than 2 GiB into several
+                chunks += chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk]
         return pa.chunked_array(chunks, type=kind)
 
     def _pieces(self, name: str) -> Iterable[tuple[pa.Array | None, int]]:
@@ -151,7 +154,7 @@ class ColumnStore:
         return ((chunks.get(place), length) for place, length in enumerate(self._lengths))
 
     def _inferred(self, name: str) -> pa.ChunkedArray:
-        import pyarrow as pa  # noqa: PLC0415  # 0.1 s
+        import pyarrow as pa
 
         kinds = {chunk.type for chunk in self._chunks[name].values()} - {pa.null()}
         if len(kinds) <= 1:
@@ -161,11 +164,12 @@ class ColumnStore:
             values += [None] * length if chunk is None else chunk.to_pylist()
         places = self._places()
         whole = values if places is None else [values[place] for place in places]
-        return pa.chunked_array([_infer(name, whole)])
+        array = _infer(name, whole)
+        return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
     def _places(self) -> npt.NDArray[np.int64] | None:
         """Where the rows of the sorted columns lie; None if they are sorted already."""
-        import numpy as np  # noqa: PLC0415  # with pyarrow
+        import numpy as np
 
         indices = np.frombuffer(self._indices, dtype=np.int64)
         if bool((indices[1:] > indices[:-1]).all()):
@@ -173,7 +177,7 @@ class ColumnStore:
         return np.argsort(indices, kind="stable")
 
     def _sorted(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        import pyarrow as pa  # noqa: PLC0415  # 0.1 s
+        import pyarrow as pa
 
         places = self._places()
         if places is None:
@@ -188,8 +192,8 @@ class ColumnStore:
 
 def _gather(chunks: Sequence[pa.Array], places: npt.NDArray[np.int64]) -> pa.Array:
     """The values at `places`, joining no more than these."""
-    import numpy as np  # noqa: PLC0415  # with pyarrow
-    import pyarrow as pa  # noqa: PLC0415  # 0.1 s
+    import numpy as np
+    import pyarrow as pa
 
     starts = np.cumsum([0, *(len(chunk) for chunk in chunks)])
     homes = np.searchsorted(starts, places, side="right") - 1
@@ -243,7 +247,7 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _storable(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array:
-    import pyarrow as pa  # noqa: PLC0415  # 0.1 s
+    import pyarrow as pa
 
     try:
         return pa.array(values, type=kind)
