@@ -139,6 +139,12 @@ class Task(ABC):
         """
         return {each.name: _plain(getattr(self, each.name)) for each in _fields_of(self)}
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def __repr__(self) -> str:
         defaults = {each.name: _default_of(each) for each in _fields_of(self)}
         shown = (

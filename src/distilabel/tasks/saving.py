@@ -4,7 +4,8 @@ Rules:
 
 - What is written is `{"type": "module:QualName", "settings": {...}, "version": 1}`.
 - What is read may come from anywhere. A class is looked up among those that Python has already
-  defined (`Task.registered`); nothing is ever imported, so a file cannot choose what code runs.
+  defined (`Task.registered`); nothing is ever imported, so a file cannot choose what code is
+  loaded. It does choose which of those classes is made, and with which settings.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def from_dict(data: Mapping[str, Any]) -> Task:
             pass
         case _:
             raise ConfigurationError("this is no saved task: type, settings or version is missing")
-    if version > _VERSION:
+    if version != _VERSION:
         raise ConfigurationError(
-            f"this task was saved by a newer distilabel (version {version} of the format, this one "
-            f"reads up to {_VERSION}); upgrade distilabel to load it"
+            f"this task was saved in version {version} of the format, and this distilabel reads "
+            f"version {_VERSION}; load it with the release that saved it, or upgrade"
         )
     return _make(_find(name), settings)
 

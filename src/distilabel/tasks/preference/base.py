@@ -29,7 +29,7 @@ class Rating:
     """When it is to write that number."""
 
 
-@dataclass(kw_only=True, repr=False)
+@dataclass(kw_only=True, repr=False, eq=False)
 class PreferenceTask(Task):
     """Have a model rate each of a row's `generations` as an answer to its `input`.
 

@@ -22,7 +22,7 @@ _TOKEN: Final = rf"[{_SIGNS}]?+ (?: \d[\d.,]*+ | [.,]\d[\d.,]*+ ) (?: [eE][-+]?+
 _SCORE: Final = re.compile(
     rf"""
     (?P<token> {_TOKEN} )
-    (?: [ ]*+ (?: / | out[ ]of[ ] | of[ ] ) [ ]*+ (?P<limit> \d[\d.]*+ ) )?+
+    (?: [ (]*+ (?: / | out[ ]of[ ] | of[ ] ) [ ]*+ (?P<limit> \d[\d.]*+ ) )?+
     """,
     re.VERBOSE | re.IGNORECASE,
 )

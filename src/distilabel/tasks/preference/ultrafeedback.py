@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from distilabel.errors import ConfigurationError
 from distilabel.tasks.base import Parsed, Problem
@@ -25,14 +25,22 @@ from distilabel.tasks.preference.reply import CAUSES, read_verdicts
 from distilabel.tasks.prompt import Prompt
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, Unpack
 
     from distilabel.types import PromptText
 
-__all__ = ["UltraFeedbackTask"]
+__all__ = ["Overrides", "UltraFeedbackTask"]
 
 
-@dataclass(kw_only=True, repr=False)
+class Overrides(TypedDict, total=False):
+    """What may be given in place of an aspect's own; None leaves the default."""
+
+    system_prompt: str | None
+    task_description: str | None
+    ratings: Sequence[Rating] | None
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
 class UltraFeedbackTask(PreferenceTask):
     r"""Have a model rate `generations` side by side, after the method of UltraFeedback.
 
@@ -96,14 +104,7 @@ class UltraFeedbackTask(PreferenceTask):
         return Parsed(values, problems)
 
     @classmethod
-    def for_subtask(
-        cls,
-        name: str,
-        *,
-        system_prompt: str | None = None,
-        task_description: str | None = None,
-        ratings: Sequence[Rating] | None = None,
-    ) -> Self:
+    def for_subtask(cls, name: str, **overrides: Unpack[Overrides]) -> Self:
         """The task for one of the subtasks that `pipeline("preference", ...)` names.
 
         Raises:
@@ -117,91 +118,40 @@ class UltraFeedbackTask(PreferenceTask):
             raise ConfigurationError(
                 f"no preference subtask {name!r}; there are: {', '.join(ASPECTS)}"
             )
-        return cls(
-            system_prompt=JUDGE_SYSTEM_PROMPT if system_prompt is None else system_prompt,
-            task_description=(
-                aspect.task_description if task_description is None else task_description
-            ),
-            ratings=aspect.ratings if ratings is None else ratings,
-        )
+        settings: dict[str, Any] = {
+            "task_description": aspect.task_description,
+            "ratings": aspect.ratings,
+        }
+        settings.update((key, value) for key, value in overrides.items() if value is not None)
+        return cls(**settings)
 
     @classmethod
-    def for_text_quality(
-        cls,
-        system_prompt: str | None = None,
-        task_description: str | None = None,
-        ratings: Sequence[Rating] | None = None,
-    ) -> Self:
+    def for_text_quality(cls, **overrides: Unpack[Overrides]) -> Self:
         """Rate how good a text is as a whole; what is given replaces the default."""
-        return cls.for_subtask(
-            "text-quality",
-            system_prompt=system_prompt,
-            task_description=task_description,
-            ratings=ratings,
-        )
+        return cls.for_subtask("text-quality", **overrides)
 
     for_overall_quality = for_text_quality
     """The name that other releases have for `for_text_quality`."""
 
     @classmethod
-    def for_helpfulness(
-        cls,
-        system_prompt: str | None = None,
-        task_description: str | None = None,
-        ratings: Sequence[Rating] | None = None,
-    ) -> Self:
+    def for_helpfulness(cls, **overrides: Unpack[Overrides]) -> Self:
         """Rate how far a text helps the one who asked; what is given replaces the default."""
-        return cls.for_subtask(
-            "helpfulness",
-            system_prompt=system_prompt,
-            task_description=task_description,
-            ratings=ratings,
-        )
+        return cls.for_subtask("helpfulness", **overrides)
 
     @classmethod
-    def for_truthfulness(
-        cls,
-        system_prompt: str | None = None,
-        task_description: str | None = None,
-        ratings: Sequence[Rating] | None = None,
-    ) -> Self:
+    def for_truthfulness(cls, **overrides: Unpack[Overrides]) -> Self:
         """Rate whether what a text says is true; what is given replaces the default."""
-        return cls.for_subtask(
-            "truthfulness",
-            system_prompt=system_prompt,
-            task_description=task_description,
-            ratings=ratings,
-        )
+        return cls.for_subtask("truthfulness", **overrides)
 
     @classmethod
-    def for_honesty(
-        cls,
-        system_prompt: str | None = None,
-        task_description: str | None = None,
-        ratings: Sequence[Rating] | None = None,
-    ) -> Self:
+    def for_honesty(cls, **overrides: Unpack[Overrides]) -> Self:
         """Rate whether a text is as sure as it may be; what is given replaces the default."""
-        return cls.for_subtask(
-            "honesty",
-            system_prompt=system_prompt,
-            task_description=task_description,
-            ratings=ratings,
-        )
+        return cls.for_subtask("honesty", **overrides)
 
     @classmethod
-    def for_instruction_following(
-        cls,
-        system_prompt: str | None = None,
-        task_description: str | None = None,
-        ratings: Sequence[Rating] | None = None,
-    ) -> Self:
+    def for_instruction_following(cls, **overrides: Unpack[Overrides]) -> Self:
         """Rate how closely a text does what was asked; what is given replaces the default."""
-        return cls.for_subtask(
-            "instruction-following",
-            system_prompt=system_prompt,
-            task_description=task_description,
-            ratings=ratings,
-        )
+        return cls.for_subtask("instruction-following", **overrides)
 
     def _criteria(self) -> str:
         steps = "\n".join(f"{each.value:g}: {each.description}" for each in self.ratings)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["TextGenerationTask"]
 
 
-@dataclass(kw_only=True, repr=False)
+@dataclass(kw_only=True, repr=False, eq=False)
 class TextGenerationTask(Task):
     """Have a model answer the `input` column; the answers become `generations`.
 
