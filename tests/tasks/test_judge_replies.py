@@ -123,6 +123,12 @@ def test_a_rationale_is_kept_without_a_rating():
     assert read(f"{HEAD}It is good.") == ([None], ["It is good."], [(0, "rating_missing")])
 
 
+def test_prose_in_place_of_a_rating_is_the_rationale():
+    """What a judge wrote where the number belongs is not lost."""
+    said = f"{HEAD}Rating: It is fine,\nand short."
+    assert read(said) == ([None], ["It is fine,\nand short."], [(0, "rating_unreadable")])
+
+
 def test_a_rating_is_kept_without_a_rationale():
     """A reply that was cut off after the rating keeps the rating."""
     for end in ("", "\nRationale:", "\nRationale: \n---", "\nRatio"):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -72,6 +72,17 @@ def test_a_subclass_may_be_a_dataclass():
         language: str
 
     assert Translate("French").settings()["language"] == "French"
+
+
+def test_fields_that_the_constructor_does_not_take_are_no_settings():
+    """What a subclass works out for itself is not saved."""
+
+    @dataclass
+    class Counting(TextGenerationTask):
+        words: int = field(init=False, default=0)
+
+    assert "words" not in Counting().settings()
+    assert Counting(**Counting().settings()) == Counting()
 
 
 def test_the_five_groups_are_there():
