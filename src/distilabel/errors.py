@@ -6,12 +6,12 @@
      ├─ ConfigurationError (ValueError)   bad input, found before any call is made
      │   ├─ ColumnError                   a column is missing, or would be overwritten
      │   └─ MissingKeyError               no API key was given
-     ├─ MissingDependencyError (ImportError)  an optional package is not installed
-     ├─ CallError                         a call to a backend failed; its class says what happens next
+     ├─ MissingDependencyError (ImportError)   an optional package is not installed
+     ├─ CallError                         a call failed; its class says what happens next
      │   ├─ ThrottledError                wait, then try again; costs no attempt
      │   ├─ WarmingError                  the server is starting; wait and probe; costs no attempt
      │   ├─ TransientError                try again, a few times
-     │   ├─ InvalidReplyError             the reply was paid for and is of no use; try again, twice at most
+     │   ├─ InvalidReplyError             paid for and of no use; try again, twice at most
      │   ├─ RowFatalError                 this row cannot succeed; the others can
      │   └─ RunFatalError                 no row can succeed until somebody mends something
      ├─ RowFailedError                    on_error="raise" met a failed row
@@ -122,7 +122,7 @@ class TransientError(CallError):
 
 
 class InvalidReplyError(CallError):
-    """A complete reply, paid for, that cannot be used. Tasks raise it for replies off their schema."""
+    """A complete reply, paid for and of no use. Tasks raise it for what is off their schema."""
 
     def __init__(self, message: str, *, cause: str = "invalid_reply", **details: object) -> None:
         super().__init__(message, cause=cause, **details)  # type: ignore[arg-type]

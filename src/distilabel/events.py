@@ -1,4 +1,4 @@
-"""What happens in a run, as it happens. The pipeline emits; progress bars, summaries and reports fold.
+"""What happens in a run, as it happens. The pipeline emits; whoever wants to know folds.
 
 An observer is any callable that takes an event. It runs inside the event loop: it must be quick and
 must not raise.

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -46,7 +46,7 @@ def run(function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> 
 @contextmanager
 def iterate(
     open_stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
-) -> Iterator[Iterator[T]]:
+) -> Generator[Iterator[T]]:
     """The sync twin of an async stream: enter it, hand its items out one at a time, leave it."""
     with (
         start_blocking_portal() as portal,

@@ -178,5 +178,6 @@ class RunSummary:
         >>> RunSummary.from_dict(RunSummary(rows=3).to_dict()) == RunSummary(rows=3)
         True
         """
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        return cls(**{**known, "usage": Usage(**known.get("usage", {}))})
+        known: dict[str, Any] = {k: data[k] for k in cls.__dataclass_fields__ if k in data}
+        known["usage"] = Usage(**known.get("usage", {}))
+        return cls(**known)

@@ -10,9 +10,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def one_line(text: str, *, characters_max: int = 300) -> str:
-    """A text as one line without control characters, safe for a terminal, a log and a message.
+    r"""A text as one line without control characters, safe for a terminal, a log and a message.
 
-    >>> one_line("No\\x1b[31m way\\n\\n at all")
+    >>> one_line("No\x1b[31m way\n\n at all")
     'No [31m way at all'
     """
     cleaned = _CONTROL.sub(" ", text).strip()
@@ -22,9 +22,9 @@ def one_line(text: str, *, characters_max: int = 300) -> str:
 
 
 def storable(text: str) -> str:
-    """A text that UTF-8, and so Arrow and SQLite, can hold: lone surrogates become U+FFFD.
+    r"""A text that UTF-8, and so Arrow and SQLite, can hold: lone surrogates become U+FFFD.
 
-    >>> storable("a\\ud800b") == "a\\ufffdb"
+    >>> storable("a\ud800b") == "a\ufffdb"
     True
     """
     try:

@@ -1,14 +1,14 @@
-"""What to do after a failed attempt: how long to wait, or to give up. Pure: time and chance are arguments.
+"""What to do after a failed attempt: wait, and how long, or give up. Pure: chance is an argument.
 
 Rules (`docs/design/failures.md` has the table):
 
 - Throttled and warming cost no attempt: the server is well, it is only busy or not up yet.
-- Transient failures are tried again at most 5 times, invalid replies (they were paid for) at most 2
-  times, counted apart.
+- Transient failures are tried again at most 5 times, invalid replies (they were paid for) at
+  most twice, counted apart.
 - Row-fatal and run-fatal failures are never tried again.
-- The wait is `max(Retry-After, U(0, min(60, base·2^n))) + U(0, 0.1·Retry-After)`: full jitter, never
-  earlier than the server asked, and spread out after it. Full jitter is from "Exponential Backoff
-  And Jitter", AWS Architecture Blog, 2015.
+- The wait is `max(Retry-After, U(0, min(60, base·2^n))) + U(0, 0.1·Retry-After)`: full jitter,
+  never earlier than the server asked, and spread out after it. The jitter's source: "Exponential
+  Backoff And Jitter", AWS Architecture Blog, 2015.
 - A server that asks for more than an hour is not waited for.
 """
 

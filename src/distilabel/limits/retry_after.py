@@ -3,8 +3,8 @@
 Forms, in the order in which they are believed:
 
 - `retry-after-ms: 1500` (Azure and OpenAI),
-- `retry-after: 1.5` in seconds, or an HTTP date (RFC 9110, 10.2.3), which is read against the reply's
-  own `Date`, so that a wrong clock on either side does no harm,
+- `retry-after: 1.5` in seconds, or an HTTP date (RFC 9110, 10.2.3), which is read against the
+  reply's own `Date`, so that a wrong clock on either side does no harm,
 - `x-ratelimit-reset-requests: 6m0s`, `x-ratelimit-reset-tokens: 20ms` (OpenAI), only where
   `x-ratelimit-remaining-…` of the same kind says that nothing is left.
 """

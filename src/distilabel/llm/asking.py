@@ -5,16 +5,15 @@ Rules:
 - A permit covers one attempt. A call that waits, for a pause or before a retry, holds none.
 - What was read out of a reply decides whether the reply was of use: a task that raises
   `InvalidReplyError` has it asked for again, and that is counted as a paid retry.
-- A row's generations are split into calls as the backend allows, the calls run at the same time, and
-  each asks for the rest until it has all or fails. What failed stands at its own place.
+- A row's generations are split into calls as the backend allows, the calls run at the same time,
+  and each asks for the rest until it has all or fails. What failed stands at its own place.
 - Only a `RunFatalError` leaves `generate_texts`; every other failure is an outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
@@ -30,10 +29,11 @@ from distilabel.tasks.base import Parsed, Problem
 from distilabel.types import Call
 
 if TYPE_CHECKING:
-    import random
+    from collections.abc import Callable, Mapping
 
     from distilabel.events import Observer
-    from distilabel.limits import Pause, PermitPool, RetryPolicy, RetryState
+    from distilabel.limits import Pause, PermitPool, RetryState
+    from distilabel.llm.base import LLM
     from distilabel.tasks.base import Task
     from distilabel.types import PromptText, Reply, StageName
 
@@ -42,26 +42,13 @@ __all__ = ["Answer", "CallContext", "Gate", "Outcome", "ask", "generate_texts", 
 T = TypeVar("T")
 
 
-class Asked(Protocol):
-    """What of an `LLM` is needed to ask it."""
-
-    task: Task
-    gate: Gate
-    chance: random.Random
-    retry_policy: RetryPolicy
-    generations_per_call: Any
-    model_name: str
-
-    async def attempt(self, call: Call) -> Reply: ...
-
-
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """For whom a call is made, and who wants to know."""
 
     stage: StageName = "generator"
     row_index: int = 0
-    notify: Observer = lambda event: None  # noqa: E731, ARG005
+    notify: Observer = lambda event: None  # noqa: ARG005 - nobody wants to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +76,29 @@ class Gate:
         self._permits = permits
         self._pause = pause
 
-    async def __call__(self, asked: Asked, call: Call) -> Reply:
+    async def __call__(self, llm: LLM, call: Call) -> Reply:
         """Wait until an attempt may be sent, send it, and note what it says about the backend."""
         while True:
-            while wait_s := self._pause.wait_s(anyio.current_time()):
-                await anyio.sleep(wait_s)
+            await self._wait_out_pause()
             async with self._permits:
                 if self._pause.wait_s(anyio.current_time()):
                     continue  # paused while this call waited for its permit
                 self._pause.sent()
-                return await self._watched(asked, call)
+                return await self._watched(llm, call)
 
-    async def _watched(self, asked: Asked, call: Call) -> Reply:
+    async def _wait_out_pause(self) -> None:
+        # The clock ends a pause; no event could.
+        while wait_s := self._pause.wait_s(anyio.current_time()):  # noqa: ASYNC110
+            await anyio.sleep(wait_s)
+
+    async def _watched(self, llm: LLM, call: Call) -> Reply:
         try:
-            reply = await asked.attempt(call)
+            reply = await llm.attempt(call)
         except ThrottledError as error:
             self._pause.throttled(anyio.current_time(), error.retry_after_s or 0.0)
             raise
         except WarmingError as error:
-            self._note_warming(asked, error)
+            self._note_warming(llm, error)
             raise
         except BaseException:
             self._pause.probe_ended()
@@ -115,25 +106,23 @@ class Gate:
         self._pause.succeeded()
         return reply
 
-    def _note_warming(self, asked: Asked, error: WarmingError) -> None:
+    def _note_warming(self, llm: LLM, error: WarmingError) -> None:
         wait_s = error.retry_after_s
         if wait_s is None:
-            wait_s = asked.retry_policy.warming_wait_s
+            wait_s = llm.retry_policy.warming_wait_s
         if not self._pause.warming(anyio.current_time(), wait_s):
             raise RunFatalError(
-                f"{asked.model_name} is still starting after half an hour. Look at the server; "
+                f"{llm.model_name} is still starting after half an hour. Look at the server; "
                 f"nothing was spent on it. It said: {error}",
                 cause="still_warming",
             ) from error
 
 
-async def ask(
-    asked: Asked, call: Call, read: Callable[[Reply], T], context: CallContext
-) -> Answer[T]:
+async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallContext) -> Answer[T]:
     """Ask until a reply is of use, or give up by the rules of `limits.retry`.
 
     Args:
-        asked: the backend.
+        llm: the backend.
         call: what to ask for.
         read: reads the reply; raises `InvalidReplyError` if it is of no use.
         context: for whom.
@@ -141,22 +130,22 @@ async def ask(
     Raises:
         CallError: the last failure, with `.attempts`.
     """
-    state = asked.retry_policy.start()
+    state = llm.retry_policy.start()
     started = anyio.current_time()
     while True:
         state.attempts += 1
         try:
-            reply = await asked.gate(asked, call)
+            reply = await llm.gate(llm, call)
             value = read(reply)
         except CallError as error:
-            wait_s = _wait_or_raise(asked, error, state, context)
+            wait_s = _wait_or_raise(llm, error, state, context)
         else:
             seconds = anyio.current_time() - started
             context.notify(
                 CallSucceeded(
                     context.stage,
                     context.row_index,
-                    reply.model or asked.model_name,
+                    reply.model or llm.model_name,
                     seconds,
                     state.attempts,
                     reply.usage,
@@ -166,17 +155,15 @@ async def ask(
         await anyio.sleep(wait_s)
 
 
-def _wait_or_raise(
-    asked: Asked, error: CallError, state: RetryState, context: CallContext
-) -> float:
+def _wait_or_raise(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:
     error.attempts = state.attempts
-    wait_s = state.wait_s(error, asked.chance)
+    wait_s = state.wait_s(error, llm.chance)
     if wait_s is None:
         context.notify(CallFailed(context.stage, context.row_index, error.cause, state.attempts))
         if isinstance(error, ThrottledError | WarmingError):
             raise RunFatalError(
-                f"{asked.model_name} asks to be left alone for {error.retry_after_s:.0f} s, which is "
-                f"longer than is waited for. Run again then.",
+                f"{llm.model_name} asks to be left alone for {error.retry_after_s:.0f} s, longer "
+                f"than is waited for. Run again then.",
                 cause="wait_too_long",
                 retry_after_s=error.retry_after_s,
             ) from error
@@ -195,7 +182,7 @@ def _wait_or_raise(
 
 
 async def generate_texts(
-    asked: Asked,
+    llm: LLM,
     prompt: PromptText,
     num_generations: int,
     inputs: Mapping[str, Any],
@@ -206,13 +193,13 @@ async def generate_texts(
     Raises:
         RunFatalError: no call of this backend can succeed.
     """
-    per_call = asked.generations_per_call or num_generations
+    per_call = llm.generations_per_call or num_generations
     outcomes = [Outcome()] * num_generations
     fatal: list[RunFatalError] = []
 
     async def fill(first: int, last: int) -> None:
         try:
-            outcomes[first:last] = await _fill(asked, prompt, first, last, inputs, context)
+            outcomes[first:last] = await _fill(llm, prompt, first, last, inputs, context)
         except RunFatalError as error:
             fatal.append(error)
 
@@ -228,7 +215,7 @@ async def generate_texts(
 
 
 async def _fill(
-    asked: Asked,
+    llm: LLM,
     prompt: PromptText,
     first: int,
     last: int,
@@ -236,13 +223,13 @@ async def _fill(
     context: CallContext,
 ) -> list[Outcome]:
     def read(reply: Reply) -> list[Outcome]:
-        return _read_texts(asked.task, reply, inputs)
+        return _read_texts(llm.task, reply, inputs)
 
     done: list[Outcome] = []
     while len(done) < last - first:
         missing = last - first - len(done)
         try:
-            answer = await ask(asked, Call(prompt, missing, first + len(done)), read, context)
+            answer = await ask(llm, Call(prompt, missing, first + len(done)), read, context)
         except RunFatalError:
             raise
         except CallError as error:

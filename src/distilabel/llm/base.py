@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +30,8 @@ from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
 from distilabel.types import Call, LLMOutput, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import PromptFormat
     from distilabel.types import InputRow, PromptText
@@ -74,15 +75,15 @@ class LLM(ABC):
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
         self.task = task
-        self.prompt_format = _known_format(prompt_format)
+        self.prompt_format: PromptFormat | None = _known_format(prompt_format)
         self.prompt_formatting_fn = prompt_formatting_fn
         self.retry_policy = RetryPolicy()
         self.permits = PermitPool(_concurrency(num_threads, max_concurrency))
         self.gate = Gate(self.permits, Pause())
-        self.chance = random.Random()  # noqa: S311 - spreads retries out, hides nothing
+        self.chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
     model_name: str
-    """The model, as it stands in the result's columns. A subclass sets it, or makes it a property."""
+    """The model, as it stands in the result's columns. A subclass sets it."""
 
     @property
     def max_concurrency(self) -> int:
@@ -102,7 +103,7 @@ class LLM(ABC):
         """
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[None]:
+    async def session(self) -> AsyncGenerator[None]:
         """Hold what calls need (connections, say) open. Calls are made inside; may be nested."""
         yield
 
@@ -215,7 +216,7 @@ def _known_format(prompt_format: PromptFormat | None) -> PromptFormat | None:
 def _concurrency(num_threads: int | None, max_concurrency: int | None) -> int:
     if num_threads is not None and max_concurrency is not None and num_threads != max_concurrency:
         raise ConfigurationError(
-            f"num_threads={num_threads} and max_concurrency={max_concurrency} mean the same: give one"
+            f"num_threads={num_threads}, max_concurrency={max_concurrency}: they mean the same"
         )
     limit = num_threads if num_threads is not None else max_concurrency
     if limit is None:

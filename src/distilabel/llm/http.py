@@ -4,7 +4,7 @@ Rules:
 
 - A lane belongs to one event loop. It is opened by the first `session()` in that loop and closed
   when the last one there is left, so that nothing outlives a run.
-- The key is a `SecretStr`. It goes to the lane once, when the lane is opened, and to no other place.
+- The key is a `SecretStr`. It goes to the lane once, when the lane is opened, and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,8 @@ from distilabel.transport.aiohttp_lane import AiohttpLane
 from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
     from pydantic import SecretStr
 
 __all__ = ["HttpLLM"]
@@ -60,7 +61,7 @@ class HttpLLM(LLM):
         self._lock = threading.Lock()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[None]:
+    async def session(self) -> AsyncGenerator[None]:
         """Hold connections open in this event loop."""
         loop = asyncio.get_running_loop()
         await self._prepare()

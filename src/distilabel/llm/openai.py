@@ -1,7 +1,7 @@
 """OpenAI's chat completions, and every server that speaks them (vLLM, Ollama, OpenRouter, …).
 
-The request is built from the arguments once; the reply is read by `distilabel.llm.replies`. No SDK is
-needed. One may be given as `client=`; it is then used as it is, except for its retries.
+The request is built from the arguments once; the reply is read by `distilabel.llm.replies`. No SDK
+is needed. One may be given as `client=`; it is then used as it is, except for its retries.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from distilabel.pipeline.stream import RowStream, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from pathlib import Path
 
     from distilabel.dataset.custom import CustomDataset
@@ -43,7 +43,7 @@ class Pipeline:
                 "a Pipeline needs a generator, a labeller or both: Pipeline(generator=OpenAILLM(…))"
             )
         for name, llm in (("generator", generator), ("labeller", labeller)):
-            if llm is not None and not isinstance(llm, LLM):
+            if not isinstance(llm, LLM | None):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigurationError(f"{name} must be an LLM, not {type(llm).__name__}")
         self.generator = generator
         self.labeller = labeller
@@ -145,7 +145,9 @@ class Pipeline:
         on_event: Observer | None = None,
         ordered: bool = False,
     ) -> AbstractAsyncContextManager[RowStream]:
-        """Rows as they complete::
+        """Rows as they complete. Takes `generate`'s arguments, and `ordered`.
+
+        ::
 
             async with pipe.stream(prompts) as rows:
                 async for row in rows:
@@ -153,10 +155,7 @@ class Pipeline:
 
         A row is a dict with the columns of the result, plus `.index` and `.errors`. Nothing is made
         that the consumer does not keep up with. Leaving the block cancels what is in flight.
-
-        Args:
-            ordered: hand rows out in the order of the input, through a bounded window.
-            dataset: see `generate`, as all other arguments.
+        With `ordered=True` they come in the order of the input, through a bounded window.
         """
         return self._open(dataset, RunSettings(**_settings(locals())), on_event)
 
@@ -178,7 +177,9 @@ class Pipeline:
         on_event: Observer | None = None,
         ordered: bool = False,
     ) -> AbstractContextManager[Iterator[Row]]:
-        """`stream`, for code that is not async::
+        """`stream`, for code that is not async.
+
+        ::
 
             with pipe.iterate(prompts) as rows:
                 for row in rows:

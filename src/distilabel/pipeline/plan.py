@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from distilabel.dataset.schema import ResultSchema, StageColumns
 from distilabel.errors import ColumnError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from distilabel.llm.base import LLM
     from distilabel.tasks.base import Task
     from distilabel.types import InputRow, StageName
@@ -91,8 +92,8 @@ def make_plan(
     plan = Plan(
         generator,
         labeller,
-        generator and _declare("generator", generator, first_row, {}),
-        labeller and _declare("labeller", labeller, first_row, _example(generator)),
+        _declare("generator", generator, first_row, {}),
+        _declare("labeller", labeller, first_row, _example(generator)),
     )
     if columns is not None:
         _check_present(plan, columns)
@@ -101,8 +102,10 @@ def make_plan(
 
 
 def _declare(
-    stage: StageName, llm: LLM, row: InputRow | None, example: Mapping[str, Any]
-) -> StageColumns:
+    stage: StageName, llm: LLM | None, row: InputRow | None, example: Mapping[str, Any]
+) -> StageColumns | None:
+    if llm is None:
+        return None
     return StageColumns(stage, _sends_chats(llm, row, example), llm.task.output_columns)
 
 
@@ -115,7 +118,7 @@ def _sends_chats(llm: LLM, row: InputRow | None, example: Mapping[str, Any]) -> 
     known = {**(row or {}), **example}
     try:
         return not isinstance(llm.render({k: known[k] for k in llm.task.input_columns}), str)
-    except Exception:  # noqa: BLE001 - the row's own trouble; it is reported when its turn comes
+    except Exception:  # noqa: BLE001 - the row's own trouble, reported when its turn comes
         return _would_send_chats(llm)
 
 

@@ -43,7 +43,11 @@ def pipeline(
         raise ConfigurationError(f"unknown task {task!r}; there is: {', '.join(_TASKS)}")
     rating = UltraFeedbackTask.for_subtask(subtask)
     if labeller is None:
-        settings = {"max_new_tokens": 256, "num_threads": 4, "temperature": 0.0, **openai_kwargs}
+        settings: dict[str, Any] = {
+            "max_new_tokens": 256,
+            "num_threads": 4,
+            "temperature": 0.0,
+        } | openai_kwargs
         labeller = OpenAILLM(task=rating, **settings)
     elif openai_kwargs:
         raise ConfigurationError(

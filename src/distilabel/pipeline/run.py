@@ -2,17 +2,17 @@
 
 Rules:
 
-- A row is pulled only when the first stage has a permit to spare and the window has room. The window
-  holds twice as many rows as there are permits in all stages: enough that neither stage waits for
-  the other, and no more than that in memory.
+- A row is pulled only when the first stage has a permit to spare and the window has room. The
+  window holds twice as many rows as there are permits in all stages: enough that neither stage
+  waits for the other, and no more than that in memory.
 - There is no barrier: a row goes to the labeller the moment its own generations are in.
-- Before its last stage a row takes an output slot, which it gives back when the consumer takes it.
-  There are twice as many as that stage has permits. So a slow consumer stops the last stage, then
-  the window fills, then no row is pulled.
-- In input order the window itself bounds what is made and not taken, and there are no further slots:
-  a row that others wait for can always be finished.
-- Every task lives in the run's task group. Tasks raise nothing: what stops the run is kept, the rest
-  is cancelled, and the consumer is told once it has taken what was finished.
+- Before its last stage a row takes an output slot, which is given back when the consumer takes the
+  row. There are twice as many as that stage has permits. So a slow consumer stops the last stage,
+  then the window fills, then no row is pulled.
+- In input order the window itself bounds what is made and not taken, and there are no further
+  slots: a row that others wait for can always be finished.
+- Every task lives in the run's task group. Tasks raise nothing: what stops the run is kept, the
+  rest is cancelled, and the consumer is told once it has taken what was finished.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Run:
             await self._first.wait_available()
             try:
                 item = await self.source.take()
-            except Exception as error:  # noqa: BLE001 - a source of the user's may raise anything
+            except Exception as error:  # noqa: BLE001 - a user's source may raise anything
                 self._stop(rows, error)
                 return
             if item is None:
@@ -185,7 +185,7 @@ class Run:
                 await self._label.run(draft)
                 self._notify(StageFinished("labeller", index))
             self._hand_over(draft)
-        except Exception as error:  # noqa: BLE001 - kept, and raised where the rows are taken
+        except Exception as error:  # noqa: BLE001 - raised where the rows are taken
             self._stop(rows, error)
 
     def _hand_over(self, draft: Draft) -> None:

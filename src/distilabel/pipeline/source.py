@@ -3,8 +3,8 @@
 Rules:
 
 - Rows are read when they are asked for, `batch_size` at a time, and never held whole.
-- What lies in memory (a list, a `datasets.Dataset`) is read where it is. Any other sync iterable may
-  block (a file, a download), so each of its batches is read in a worker thread.
+- What lies in memory (a list, a `datasets.Dataset`) is read where it is. Any other sync iterable
+  may block (a file, a download), so each of its batches is read in a worker thread.
 - The first rows may be looked at before the run begins; they are handed out all the same.
 - The iterable stays the user's: it is not closed here.
 """
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RowSource", "RowsLike", "as_dataset", "open_source"]
 
-RowsLike: TypeAlias = "datasets.Dataset | datasets.IterableDataset | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]"  # noqa: E501 - a type alias is one expression
+RowsLike: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+"""What rows may come from: data sets and `IterableDataset`s are iterables of mappings too."""
 
 _DATASET_READ_ROWS = 128
 """Rows of a `datasets.Dataset` decoded at a time: one by one they cost fifteen times as much."""
@@ -109,7 +110,7 @@ def open_source(
     if isinstance(rows, Sequence):
         batches = _in_place(_list_batches(rows, batch_size))
         return RowSource(batches, total=len(rows), columns=None)
-    if isinstance(rows, Iterable):
+    if isinstance(rows, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         return RowSource(_thread_batches(rows, batch_size), total=None, columns=None)
     raise ConfigurationError(
         f"rows must be a datasets.Dataset, an IterableDataset, or an iterable of mappings, "
@@ -118,10 +119,10 @@ def open_source(
 
 
 def as_dataset(rows: object) -> datasets.Dataset | None:
-    """`rows` if it is a `datasets.Dataset`; found without importing datasets for those who do not."""
+    """`rows` if it is a `datasets.Dataset`; never imports datasets for those who do not use it."""
     if not any(cls.__module__.startswith("datasets.") for cls in type(rows).__mro__):
         return None
-    import datasets  # noqa: PLC0415 - the user has it loaded already
+    import datasets  # the user has it loaded already
 
     return rows if isinstance(rows, datasets.Dataset) else None
 
@@ -136,6 +137,7 @@ def _dataset_batches(dataset: datasets.Dataset, rows: int) -> Iterator[list[dict
     if not names:
         yield from _list_batches([{}] * len(dataset), rows)
         return
+    batch: Any  # a dict of columns, though its type says otherwise
     for batch in dataset.iter(batch_size=rows):
         columns = [batch[name] for name in names]
         yield [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -4,9 +4,9 @@ Rules:
 
 - A stage adds its columns to the draft whatever happens: where something failed it is None, and the
   draft's errors say why. Only a `RunFatalError` leaves a stage.
-- The judge sees the texts that exist, in an order drawn from the run's seed and the row's place, so
-  that no text gains from being first and a row asked again is shown the same. What the judge says is
-  put back in the stored order.
+- The judge sees the texts that exist, in an order drawn from the run's seed and the row's place,
+  so that no text gains from being first and a row asked again is shown the same. What the judge
+  says is put back in the stored order.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class _Prompted:
     prompt: PromptText
 
 
-def _render(
-    stage: StageName, llm: LLM, draft: Draft, made: Mapping[str, Any]
-) -> _Prompted | None:
+def _render(stage: StageName, llm: LLM, draft: Draft, made: Mapping[str, Any]) -> _Prompted | None:
     """The row's prompt; None, with the reason noted, if the row gives none."""
     known = {**draft.values, **made}
     missing = [name for name in llm.task.input_columns if name not in known]
@@ -106,9 +104,7 @@ class GeneratorStage:
         )
         self._fold(draft, prompted.prompt, outcomes)
 
-    def _fold(
-        self, draft: Draft, prompt: PromptText | None, outcomes: Sequence[Outcome]
-    ) -> None:
+    def _fold(self, draft: Draft, prompt: PromptText | None, outcomes: Sequence[Outcome]) -> None:
         model = self.llm.model_name
         generations = [
             Generation(model, prompt, outcome.text, self._values(draft, k, outcome))
@@ -166,7 +162,7 @@ class LabellerStage:
     def _choose(self, index: int, texts: Sequence[str | None]) -> _Shown:
         places = [place for place, text in enumerate(texts) if text is not None]
         if self.shuffles and len(places) > 1:
-            random.Random(f"{self.seed}:{index}").shuffle(places)  # noqa: S311 - position bias
+            random.Random(f"{self.seed}:{index}").shuffle(places)  # noqa: S311
         return _Shown(tuple(places), len(texts))
 
     async def _ask(self, draft: Draft, shown: _Shown, made: Mapping[str, Any]) -> Label:
@@ -210,7 +206,8 @@ class LabellerStage:
         if wrong is not None:
             draft.fail("labeller", "wrong_type", wrong)
         return {
-            name: self._column(draft, shown, name, values.get(name)) for name in self.columns.outputs
+            name: self._column(draft, shown, name, values.get(name))
+            for name in self.columns.outputs
         }
 
     def _column(self, draft: Draft, shown: _Shown, name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,10 @@ class RowStream(AsyncIterator["Row"]):
             raise StopAsyncIteration
         return row
 
+    async def execute(self) -> None:
+        """Run; called once, by what opened the stream."""
+        await self._run.execute()
+
     def close(self) -> RunSummary:
         """Note that the run is over."""
         self._is_open = False
@@ -79,7 +83,7 @@ async def open_stream(
     observers: tuple[Observer, ...] = (),
     *,
     needs_all_columns: bool = True,
-) -> AsyncIterator[RowStream]:
+) -> AsyncGenerator[RowStream]:
     """Check everything, open the backends, start the run, and hand its rows out.
 
     Args:
@@ -110,15 +114,15 @@ async def open_stream(
 
 
 @asynccontextmanager
-async def _running(stream: RowStream) -> AsyncIterator[RowStream]:
+async def _running(stream: RowStream) -> AsyncGenerator[RowStream]:
     left_with: BaseException | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(stream._run.execute)  # noqa: SLF001 - the two are one thing
+        group.start_soon(stream.execute)
         try:
             yield stream
         except (asyncio.CancelledError, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - raised below, outside the task group
+        except BaseException as error:  # noqa: BLE001 - raised below, outside the group
             left_with = error
         finally:
             group.cancel_scope.cancel()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from distilabel.errors import RunFatalError, TransientError
 from distilabel.transport.lane import BODY_MAX_BYTES, HttpReply, Timeouts, mapped, too_large
@@ -33,7 +34,7 @@ _ERRORS = (
     (aiohttp.ClientPayloadError, TransientError, "truncated", "the reply broke off or is garbled"),
     (aiohttp.ClientConnectionError, TransientError, "connection", "the connection was lost"),
     (aiohttp.ClientError, TransientError, "protocol", "the reply is not proper HTTP"),
-    (aiohttp.http_exceptions.HttpProcessingError, TransientError, "protocol", "not proper HTTP"),
+    (HttpProcessingError, TransientError, "protocol", "not proper HTTP"),
     (OSError, TransientError, "connection", "the connection was lost"),
 )
 

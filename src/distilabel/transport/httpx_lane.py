@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from distilabel.errors import ConfigurationError, RunFatalError, TransientError
-from distilabel.transport.lane import BODY_MAX_BYTES, HttpReply, Timeouts, mapped, too_large
+from distilabel.transport.lane import (
+    BODY_MAX_BYTES,
+    ErrorTable,
+    HttpReply,
+    Timeouts,
+    mapped,
+    too_large,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +83,7 @@ class HttpxLane:
         """Nothing: the client is the user's."""
 
 
-def _error_table(
-    module: Any,
-) -> tuple[tuple[type[BaseException], type[Exception], str, str], ...]:
+def _error_table(module: Any) -> ErrorTable:
     return (
         (module.InvalidURL, RunFatalError, "bad_url", "this is not a URL that can be called"),
         (module.UnsupportedProtocol, RunFatalError, "bad_url", "this is not a URL to call"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from distilabel.errors import TransientError
+from distilabel.errors import CallError, TransientError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["BODY_MAX_BYTES", "HttpReply", "Lane", "Timeouts", "mapped", "too_large"]
+__all__ = ["BODY_MAX_BYTES", "ErrorTable", "HttpReply", "Lane", "Timeouts", "mapped", "too_large"]
+
+ErrorTable: TypeAlias = tuple[tuple[type[BaseException], type[CallError], str, str], ...]
+"""Foreign exception, ours, its cause, what happened."""
 
 BODY_MAX_BYTES = 32 * 1024 * 1024
 """The most that a reply may hold once decompressed."""
@@ -56,7 +59,7 @@ class Lane(Protocol):
         ...
 
 
-class mapped:  # noqa: N801 - a context manager that reads as a word
+class mapped:  # noqa: N801 - it reads as a word: `with mapped(errors, url):`
     """Turn foreign exceptions into ours at the edge, the first match counting.
 
     The cause is kept without its traceback: the frames of an HTTP client hold request headers, and
@@ -65,9 +68,7 @@ class mapped:  # noqa: N801 - a context manager that reads as a word
 
     __slots__ = ("_table", "_url")
 
-    def __init__(
-        self, table: tuple[tuple[type[BaseException], type[Exception], str, str], ...], url: str
-    ) -> None:
+    def __init__(self, table: ErrorTable, url: str) -> None:
         self._table = table
         self._url = url
 
@@ -96,6 +97,6 @@ def _bare(exc: BaseException) -> BaseException:
 def too_large(url: str) -> TransientError:
     """The error for a reply over the cap."""
     return TransientError(
-        f"the reply of {url} is larger than {BODY_MAX_BYTES // 2**20} MB and was not read to its end",
+        f"the reply of {url} is larger than {BODY_MAX_BYTES // 2**20} MB and was not read",
         cause="reply_too_large",
     )

@@ -1,4 +1,4 @@
-"""Where an Inference Endpoint is, and whether it is up: the hub's management API, asked in a thread.
+"""Where an Inference Endpoint is, and whether it is up: the hub's management API, in a thread.
 
 Rules:
 
@@ -81,7 +81,7 @@ class Deployment:
             RunFatalError: there is no such endpoint, it failed, or it did not start in time.
         """
         if token is None:
-            token = await _in_thread(_found_token)
+            token = SecretStr(await _in_thread(_found_token))
         if self._url is None:
             self._url = (await self._running(token)).rstrip("/")
         return token
@@ -136,8 +136,8 @@ async def _in_thread(question: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _found_token() -> SecretStr:
-    import huggingface_hub  # noqa: PLC0415 - 300 ms, only for those who use endpoints
+def _found_token() -> str:
+    import huggingface_hub
 
     token = huggingface_hub.get_token()
     if not token:
@@ -145,11 +145,11 @@ def _found_token() -> SecretStr:
             "an Inference Endpoint needs a Hugging Face token and none was found. Pass token=, "
             "set the environment variable HF_TOKEN, or run `hf auth login`."
         )
-    return SecretStr(token)
+    return token
 
 
 def _look_up(deployment: Deployment, token: SecretStr) -> Any:
-    import huggingface_hub  # noqa: PLC0415
+    import huggingface_hub
 
     return huggingface_hub.get_inference_endpoint(
         deployment.name, namespace=deployment.namespace, token=token.get_secret_value()
@@ -157,7 +157,7 @@ def _look_up(deployment: Deployment, token: SecretStr) -> Any:
 
 
 def _mapped(question: Callable[[], Any], who: str) -> Any:
-    from huggingface_hub.errors import HfHubHTTPError, InferenceEndpointError  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, InferenceEndpointError
 
     try:
         return question()

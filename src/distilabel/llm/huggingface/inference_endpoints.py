@@ -1,8 +1,8 @@
 """Models deployed on Hugging Face Inference Endpoints.
 
-A `str` prompt goes to the text-generation route (the endpoint's own URL), a message list to its chat
-route. Name and namespace are resolved once, before the first call; an endpoint that is paused or
-scaled to zero is resumed and waited for, which costs no attempt of any row.
+A `str` prompt goes to the text-generation route (the endpoint's own URL), a message list to its
+chat route. Name and namespace are resolved once, before the first call; an endpoint that is paused
+or scaled to zero is resumed and waited for, which costs no attempt of any row.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class InferenceEndpointsLLM(HttpLLM):
         timeout: seconds for one attempt, or `Timeouts`. None: 600 in all, 120 to the first byte.
         num_threads: see `LLM`, as the other arguments.
         max_concurrency: see `LLM`.
-        prompt_format: see `LLM`; by default a `Prompt` is sent as messages, and the endpoint applies
-            its model's own chat template.
+        prompt_format: see `LLM`; by default a `Prompt` is sent as messages, and the endpoint
+            applies its model's own chat template.
         prompt_formatting_fn: see `LLM`.
 
     Raises:
