@@ -1,0 +1,110 @@
+"""The checks, a session each: `nox` runs what must hold for every commit, `nox -l` lists all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # `matrix` takes what is installed
+nox.options.stop_on_first_error = False
+nox.options.sessions = ["lint", "typing", "tests", "wheel", "docs"]
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+
+def install_group(session: nox.Session, group: str, *more: str) -> None:
+    """Install a dependency group of pyproject.toml, and `more`."""
+    session.install(*more, *nox.project.dependency_groups(PYPROJECT, group))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, and who may import whom."""
+    install_group(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "src"})
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Strict mypy and strict pyright, on the package and on the tests of its public types."""
+    install_group(session, "typing", "-e", ".")
+    session.run("mypy")
+    session.run("pyright")
+
+
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Run pytest under coverage of branches; warnings are errors (see pyproject.toml)."""
+    install_group(session, "test", "-e", ".")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *arguments, *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests but the campaigns, on the Python that runs nox. Arguments after -- go to pytest."""
+    run_tests(session)
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def matrix(session: nox.Session) -> None:
+    """The same tests on every supported Python that is installed."""
+    run_tests(session)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """The campaigns: tests that are longer than a run for every commit should be."""
+    install_group(session, "test", "-e", ".")
+    session.run("pytest", "-m", "campaign", "--timeout", "3600", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Each program in benchmarks/, with the arguments after --. The numbers are for reading."""
+    install_group(session, "test", "-e", ".")
+    for program in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
+        session.run("python", str(program), *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the source distribution, and from it the wheel, into dist/."""
+    install_group(session, "build")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "build", "--installer", _installer(session), "--outdir", str(DIST))
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """The wheel, installed alone in an environment of its own, used from outside the checkout."""
+    (built,) = DIST.glob("*.whl")
+    session.install(str(built))
+    session.chdir(session.create_tmp())
+    session.run("python", "-I", str(ROOT / "tests/house/import_paths.py"))
+    session.run("distilabel", "--version")
+    session.run("distilabel", "demo", "--rows", "8")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install_group(session, "docs", ".")
+    output = ROOT / "docs" / "_build" / "html"
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", str(ROOT / "docs"), str(output))
+    session.log(f"built {output / 'index.html'}")
+
+
+def _installer(session: nox.Session) -> str:
+    return "uv" if session.venv_backend == "uv" else "pip"
