@@ -1,0 +1,157 @@
+"""Retry policy, pauses and Retry-After: pure decisions."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distilabel.errors import (
+    InvalidReplyError,
+    RowFatalError,
+    RunFatalError,
+    ThrottledError,
+    TransientError,
+    WarmingError,
+)
+from distilabel.limits import Pause, RetryPolicy, parse_retry_after
+
+
+def _waits(error, times):
+    state = RetryPolicy().start()
+    return [state.wait_s(error, random.Random(k)) for k in range(times)]
+
+
+def test_transient_failures_are_tried_again_five_times():
+    """The sixth transient failure is the last."""
+    waits = _waits(TransientError("reset", cause="connection"), 6)
+    assert all(wait is not None for wait in waits[:5])
+    assert waits[5] is None
+
+
+def test_paid_retries_are_counted_apart():
+    """Two useless replies are asked for again, whatever transient failures came before."""
+    state = RetryPolicy().start()
+    for _ in range(4):
+        state.wait_s(TransientError("reset", cause="connection"), random.Random(0))
+    useless = InvalidReplyError("no JSON")
+    outcomes = [state.wait_s(useless, random.Random(0)) is not None for _ in range(3)]
+    assert outcomes == [True, True, False]
+    assert state.wait_s(TransientError("reset", cause="connection"), random.Random(0)) is not None
+
+
+def test_throttling_never_gives_up():
+    """A server that is only busy costs no attempt."""
+    assert None not in _waits(ThrottledError("slow down", cause="rate_limited"), 500)
+
+
+@pytest.mark.parametrize("kind", [RowFatalError, RunFatalError])
+def test_fatal_failures_are_not_tried_again(kind):
+    """What cannot succeed is asked once."""
+    assert _waits(kind("no", cause="no"), 1) == [None]
+
+
+@pytest.mark.parametrize("kind", [ThrottledError, WarmingError, TransientError])
+def test_more_than_an_hour_is_not_waited_for(kind):
+    """A server that asks for more than an hour stops the call."""
+    assert _waits(kind("later", cause="x", retry_after_s=3601.0), 1) == [None]
+
+
+@given(
+    asked_s=st.floats(0, 3600),
+    tries=st.integers(1, 40),
+    seed=st.integers(),
+)
+def test_no_wait_is_shorter_than_asked_or_longer_than_the_cap(asked_s, tries, seed):
+    """The wait lies between Retry-After and max(Retry-After, 60 s) plus a tenth of Retry-After."""
+    state = RetryPolicy().start()
+    error = ThrottledError("slow down", cause="rate_limited", retry_after_s=asked_s)
+    chance = random.Random(seed)
+    waits = [state.wait_s(error, chance) for _ in range(tries)]
+    assert all(asked_s <= wait <= max(asked_s, 60.0) + 0.1 * asked_s for wait in waits)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, None),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "x", "retry-after": "9"}, 9.0),
+        (
+            {
+                "date": "Mon, 23 Nov 2026 10:00:00 GMT",
+                "retry-after": "Mon, 23 Nov 2026 10:01:30 GMT",
+            },
+            90.0,
+        ),
+        (
+            {
+                "date": "Mon, 23 Nov 2026 10:00:00 GMT",
+                "retry-after": "Mon, 23 Nov 2026 09:00:00 GMT",
+            },
+            0.0,
+        ),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "12"}, 12.0),
+        ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "12s"}, None),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "1h0m1s",
+            },
+            3601.0,
+        ),
+    ],
+)
+def test_every_form_of_retry_after_is_read(headers, wait_s):
+    """Seconds, milliseconds, dates against the reply's own clock, and reset headers."""
+    assert parse_retry_after(headers) == pytest.approx(wait_s)
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text()))
+def test_nonsense_never_raises(headers):
+    """Whatever a server writes into Retry-After, the answer is a number or None."""
+    wait_s = parse_retry_after(headers)
+    assert wait_s is None or wait_s >= 0
+
+
+def test_a_pause_is_never_shortened():
+    """A later, shorter throttle leaves the longer one standing."""
+    pause = Pause()
+    pause.throttled(0.0, 10.0)
+    pause.throttled(1.0, 2.0)
+    assert pause.wait_s(9.0) == 1.0
+    assert pause.wait_s(10.0) == 0.0
+
+
+def test_warming_lets_one_probe_through_at_a_time():
+    """While a server starts, one attempt is tried and the rest wait; success frees all."""
+    pause = Pause()
+    assert pause.warming(0.0, 5.0)
+    assert pause.wait_s(4.0) == 1.0
+    assert pause.wait_s(5.0) == 0.0
+    pause.sent()
+    assert pause.wait_s(5.0) > 0.0
+    assert pause.warming(6.0, 5.0)
+    assert pause.wait_s(11.0) == 0.0
+    pause.sent()
+    pause.succeeded()
+    assert pause.wait_s(11.0) == 0.0
+    assert not pause.is_warming
+
+
+def test_warming_ends_after_half_an_hour():
+    """A server that never comes up is given up."""
+    pause = Pause()
+    assert pause.warming(0.0, 5.0)
+    assert pause.warming(1799.0, 5.0)
+    assert not pause.warming(1800.0, 5.0)
