@@ -34,6 +34,8 @@ __all__ = ["ColumnStore"]
 _CHUNK_ROWS: Final = 1_000
 _TAKE_MAX_BYTES: Final = 2**30
 """Arrow's `take` joins all chunks of a column first, and a string column ends at 2 GiB."""
+_REFUSALS: Final = (ValueError, TypeError, OverflowError, NotImplementedError)
+"""What Arrow raises for values that it cannot store; its own errors are among these."""
 
 
 class ColumnStore:
@@ -210,7 +212,7 @@ def _to_arrow(name: str, rows: Sequence[Row], kind: pa.DataType | None) -> pa.Ar
         return _infer(name, values)
     try:
         return _storable(values, kind)
-    except _refusals() as refusal:
+    except _REFUSALS as refusal:
         index, value = next(
             (row.index, value)
             for row, value in zip(rows, values, strict=True)
@@ -225,7 +227,7 @@ def _to_arrow(name: str, rows: Sequence[Row], kind: pa.DataType | None) -> pa.Ar
 def _infer(name: str, values: Sequence[Any]) -> pa.Array:
     try:
         return _storable(values, None)
-    except _refusals() as refusal:
+    except _REFUSALS as refusal:
         raise ConfigurationError(
             f"the values of the input's column {name!r} have no common type that can be stored: "
             f"{refusal}. Make them alike, leave the column out, or give the input as a "
@@ -236,14 +238,9 @@ def _infer(name: str, values: Sequence[Any]) -> pa.Array:
 def _is_refused(value: Any, kind: pa.DataType) -> bool:
     try:
         _storable([value], kind)
-    except _refusals():
+    except _REFUSALS:
         return True
     return False
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What Arrow raises for values that it cannot store; its own errors are among the first two."""
-    return (ValueError, TypeError, OverflowError)
 
 
 def _storable(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array:

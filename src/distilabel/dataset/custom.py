@@ -101,6 +101,8 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
             ConfigurationError: the task's settings are not plain data. Nothing was written.
         """
         origin = self._origin.to_dict()
+        if not len(self.data) and num_shards is None:
+            max_shard_size, num_shards = None, 1  # without a file, datasets cannot load it again
         super().save_to_disk(dataset_path, max_shard_size, num_shards, num_proc, storage_options)
         write_origin(dataset_path, origin, fingerprint=self._fingerprint, options=storage_options)
 
