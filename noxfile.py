@@ -83,7 +83,7 @@ def build(session: nox.Session) -> None:
     """Build the source distribution, and from it the wheel, into dist/."""
     install_group(session, "build")
     shutil.rmtree(DIST, ignore_errors=True)
-    session.run("python", "-m", "build", "--installer", _installer(session), "--outdir", str(DIST))
+    session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(DIST))
 
 
 @nox.session(requires=["build"], reuse_venv=False)
@@ -105,6 +105,3 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", str(ROOT / "docs"), str(output))
     session.log(f"built {output / 'index.html'}")
 
-
-def _installer(session: nox.Session) -> str:
-    return "uv" if session.venv_backend == "uv" else "pip"
