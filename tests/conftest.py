@@ -1,0 +1,71 @@
+"""What tests of pipelines and backends share: an endpoint on loopback, and retries that are quick."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from distilabel.limits import RetryPolicy
+from distilabel.llm import OpenAILLM
+from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
+from distilabel.testing import SimulatedEndpoint
+
+collect_ignore_glob = ["*conftest.py"]  # several files of this name are no doctest modules
+
+_SURROUNDINGS = (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "HF_TOKEN",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and proxies of the machine have no say."""
+    for name in _SURROUNDINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def quick() -> RetryPolicy:
+    """The usual rules, with waits of a millisecond."""
+    return RetryPolicy(transient_base_s=0.001, throttle_base_s=0.001, warming_wait_s=0.001)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., SimulatedEndpoint]]:
+    """Starts simulated endpoints, and stops them at the end."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(SimulatedEndpoint(**settings))
+
+
+@pytest.fixture
+def writer(quick: RetryPolicy) -> Callable[..., OpenAILLM]:
+    """Makes generators over an endpoint."""
+
+    def make(endpoint: SimulatedEndpoint, **settings) -> OpenAILLM:
+        settings.setdefault("task", TextGenerationTask())
+        llm = OpenAILLM(model="writer", base_url=endpoint.openai_url, **settings)
+        llm.retry_policy = quick
+        return llm
+
+    return make
+
+
+@pytest.fixture
+def judge(quick: RetryPolicy) -> Callable[..., OpenAILLM]:
+    """Makes labellers over an endpoint."""
+
+    def make(endpoint: SimulatedEndpoint, **settings) -> OpenAILLM:
+        settings.setdefault("task", UltraFeedbackTask.for_instruction_following())
+        llm = OpenAILLM(model="judge", base_url=endpoint.openai_url, **settings)
+        llm.retry_policy = quick
+        return llm
+
+    return make
