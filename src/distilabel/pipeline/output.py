@@ -79,7 +79,8 @@ class Output:
                 if self._error is not None:
                     raise self._error
                 return None
-            self._news = anyio.Event()
+            if self._news.is_set():  # else others wait for the same news, and must hear it too
+                self._news = anyio.Event()
             await self._news.wait()
         return self._ready.popleft()
 
