@@ -12,13 +12,14 @@ Rules:
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError, RunFatalError, TransientError
+from distilabel.limits import PermitPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,8 @@ class Deployment:
     name: str
     namespace: str | None
     _url: str | None = None
+    _turn: PermitPool = field(default_factory=lambda: PermitPool(1))
+    """Who looks it up; those who come meanwhile, from whatever loop, wait for the answer."""
 
     @classmethod
     def named(cls, name: str, namespace: str | None) -> Deployment:
@@ -82,8 +85,9 @@ class Deployment:
         """
         if token is None:
             token = SecretStr(await _in_thread(_found_token))
-        if self._url is None:
-            self._url = (await self._running(token)).rstrip("/")
+        async with self._turn:
+            if self._url is None:
+                self._url = (await self._running(token)).rstrip("/")
         return token
 
     async def _running(self, token: SecretStr) -> str:
