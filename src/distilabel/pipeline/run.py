@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,8 @@ class Run:
         self._slots = PermitPool(_SLACK * pools[-1].limit) if needs_slots else None
         self._failure: Exception | None = None
         self._is_complete = False
-        self._started = anyio.current_time()
+        self._now = asyncio.get_running_loop().time  # asked from a sync consumer's thread, too
+        self._started = self._now()
 
     def _make_stages(self) -> tuple[GeneratorStage | None, LabellerStage | None]:
         plan, settings = self.plan, self._settings
@@ -114,7 +116,7 @@ class Run:
     @property
     def summary(self) -> RunSummary:
         """What has happened so far."""
-        return self._tally.summary(seconds=anyio.current_time() - self._started)
+        return self._tally.summary(seconds=self._now() - self._started)
 
     def statistics(self) -> RunStatistics:
         """The run at this moment."""
