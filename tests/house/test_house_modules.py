@@ -1,0 +1,112 @@
+"""What every module of the package has in common."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+FILES = sorted((SOURCE / "distilabel").rglob("*.py"))
+LINES_MAX = 450
+PORTAL_LINES_MAX = 150
+
+BANNED_MODULES = frozenset(
+    {"cloudpickle", "dill", "marshal", "nest_asyncio", "pickle", "requests", "shelve"}
+)
+BANNED_CALLS = frozenset(
+    {
+        "asyncio.create_task",
+        "asyncio.ensure_future",
+        "asyncio.gather",
+        "compile",
+        "eval",
+        "exec",
+        "os.system",
+    }
+)
+
+NOT_YET = {"read_chat_reply", "user_columns_read"}
+"""Used by neighbours and named in no `__all__` still."""
+
+
+def module_name(file: Path) -> str:
+    """The dotted name of a file of the package."""
+    return ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def id_of(file: Path) -> str:
+    """How a file is called in pytest's report."""
+    return str(file.relative_to(SOURCE / "distilabel"))
+
+
+every_file = pytest.mark.parametrize("file", FILES, ids=id_of)
+every_public_file = pytest.mark.parametrize(
+    "file",
+    [f for f in FILES if not f.stem.startswith("_") or f.stem == "__init__"],
+    ids=id_of,
+)
+
+
+@every_public_file
+def test_all_is_true(file):
+    """`__all__` names what is there, once, and misses no public function or class."""
+    module = importlib.import_module(module_name(file))
+    names = list(module.__all__)
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not hasattr(module, name)] == []
+    defined = {
+        node.name
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+    }
+    assert defined - set(names) <= NOT_YET
+
+
+@every_public_file
+def test_public_names_are_documented(file):
+    """Every public module, class, function and method says what it is."""
+    module = importlib.import_module(module_name(file))
+    undocumented = [] if module.__doc__ else [module.__name__]
+    for name in module.__all__:
+        value = getattr(module, name)
+        if not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue
+        members = {name: value}
+        if inspect.isclass(value) and value.__module__.startswith("distilabel"):
+            members |= {
+                f"{name}.{key}": member
+                for key, member in vars(value).items()
+                if not key.startswith("_") and inspect.isfunction(member)
+            }
+        undocumented += [key for key, member in members.items() if not inspect.getdoc(member)]
+    assert undocumented == []
+
+
+@every_file
+def test_a_module_is_short(file):
+    """No module outgrows the room that it is in."""
+    assert len(file.read_text().splitlines()) <= LINES_MAX
+
+
+@every_file
+def test_nothing_banned_is_used(file):
+    """No module unpickles, evaluates, nests the loop, or starts a task in no group."""
+    tree = ast.parse(file.read_text())
+    used = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                used |= {alias.name.split(".")[0] for alias in names} & BANNED_MODULES
+            case ast.ImportFrom(module=str(module), level=0):
+                used |= {module.split(".")[0]} & BANNED_MODULES
+            case ast.Call(func=function):
+                used |= {ast.unparse(function)} & BANNED_CALLS
+    assert used == set()
+
+
+def test_the_sync_side_is_a_portal():
+    """The sync side has no logic of its own: all of it fits into one short file."""
+    assert len((SOURCE / "distilabel/portal.py").read_text().splitlines()) < PORTAL_LINES_MAX
