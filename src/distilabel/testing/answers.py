@@ -50,21 +50,21 @@ class Answers:
         self._write = settings.reply or DefaultReplies(settings.seed)
         self._key = None if settings.require_key is None else settings.require_key.encode()
         self._date_s = -1
-        self._date = ""
+        self._constant: Headers = ()
         self.hub = hub_api.Hub(settings.endpoints, base_url)
 
     def headers(self, request: SimRequest) -> Headers:
         """The headers that every reply to this request has."""
         now_s = int(time.time())
         if now_s != self._date_s:
-            self._date_s, self._date = now_s, formatdate(now_s, usegmt=True)
+            self._date_s = now_s
+            self._constant = (
+                ("content-type", "application/json"),
+                ("date", formatdate(now_s, usegmt=True)),
+                ("server", "distilabel-simulator"),
+            )
         kind = "req" if request.is_generation else "adm"
-        return (
-            ("content-type", "application/json"),
-            ("date", self._date),
-            ("server", "distilabel-simulator"),
-            ("x-request-id", f"{kind}_{request.index:012x}"),
-        )
+        return (*self._constant, ("x-request-id", f"{kind}_{request.index:012x}"))
 
     def answer(
         self,

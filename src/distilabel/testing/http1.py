@@ -28,8 +28,10 @@ True
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+
+import msgspec
 
 __all__ = ["Head", "HttpRequest", "ProtocolError", "RequestParser", "reply_bytes", "reply_head"]
 
@@ -70,8 +72,8 @@ class Head:
     method: str
     path: str
     query: str
-    raw: bytes
-    lower: bytes
+    raw: bytes = field(repr=False)  # a key is among the headers
+    lower: bytes = field(repr=False)
     content_length: int
     is_chunked: bool
     is_kept_alive: bool
@@ -91,8 +93,7 @@ class Head:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True):
     """One whole request.
 
     Attributes:

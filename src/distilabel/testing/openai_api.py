@@ -5,7 +5,6 @@ This module is pure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -53,8 +52,7 @@ class InvalidBodyError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a body asks for, whichever API it came by.
 
     Attributes:
@@ -115,14 +113,21 @@ def read_chat(body: Mapping[str, object]) -> Asked:
 
 def chat_body(request: SimRequest, completions: Sequence[Completion], created_s: int) -> bytes:
     """A chat completion with these choices, and its usage."""
-    choices = b",".join(
+    choices = [
         _CHOICE % (index, _encode(completion.text), _encode(completion.finish_reason))
         for index, completion in enumerate(completions)
-    )
+    ]
     asked = estimate_tokens(request.prompt)
     written = sum(estimate_tokens(completion.text or "") for completion in completions)
-    model = _encode(request.model)
-    return _CHAT % (request.index, created_s, model, choices, asked, written, asked + written)
+    return _CHAT % (
+        request.index,
+        created_s,
+        _encode(request.model),
+        b",".join(choices),
+        asked,
+        written,
+        asked + written,
+    )
 
 
 def error_body(

@@ -4,9 +4,10 @@ Every fault is a pure function from a `Reply` to an `Outgoing`; the connection o
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
+
+import msgspec
 
 from distilabel.testing.http1 import reply_bytes
 
@@ -30,8 +31,7 @@ class Ending(Enum):
     """Nothing more happens until the client goes away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A reply as it should be sent.
 
     Attributes:
@@ -49,8 +49,7 @@ class Reply:
         return reply_bytes(self.status, self.headers, self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """What to put on the wire.
 
     Attributes:

@@ -1,8 +1,12 @@
-"""What a script or a reply function is shown of a request, and what a reply function may answer."""
+"""What scripts and reply functions are shown of a request, and what a reply function may answer.
+
+These are msgspec structs rather than dataclasses: very many are made, and theirs are made in C.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from distilabel.testing.http1 import Head
 
@@ -12,8 +16,7 @@ GENERATION_ROUTES = frozenset({"chat", "text-generation"})
 """The routes on which a language model writes: only these cost money, take time and a slot."""
 
 
-@dataclass(frozen=True, slots=True)
-class SimRequest:
+class SimRequest(msgspec.Struct, frozen=True):
     """One request, as a simulated endpoint sees it.
 
     Attributes:
@@ -37,8 +40,8 @@ class SimRequest:
     n: int = 1
     max_tokens: int | None = None
     prompt: str = ""
-    body: Mapping[str, object] = field(default_factory=dict[str, object])
-    _head: Head | None = field(default=None, repr=False, compare=False)
+    body: Mapping[str, object] = {}
+    _head: Head | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,8 +58,7 @@ class SimRequest:
         return self.route in GENERATION_ROUTES
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True):
     """One choice of a reply, when its text alone does not say enough.
 
     Attributes:

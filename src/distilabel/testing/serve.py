@@ -6,6 +6,8 @@ prints one line with its URL, and serves until SIGINT or SIGTERM. `ServeOptions`
 """
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import sys
@@ -25,6 +27,8 @@ from distilabel.testing.settings import Settings
 from distilabel.testing.simulator import Simulator
 
 __all__ = ["READY", "ServeOptions", "parse_arguments", "serve"]
+
+_GC_THRESHOLD = 50_000  # a reply makes no cycles, so there is little to be found
 
 READY = "Simulated endpoint ready at "
 """How the line with the URL begins."""
@@ -117,6 +121,8 @@ def serve(options: ServeOptions) -> None:
     Raises:
         OSError: if the port is taken.
     """
+    gc.freeze()  # what was imported stays: the collector need not look at it again and again
+    gc.set_threshold(_GC_THRESHOLD)
     with asyncio.Runner() as runner:
         runner.run(_serve(options))
 
@@ -141,7 +147,8 @@ def _stop_with(stdin_fd: int, loop: asyncio.AbstractEventLoop, stop: asyncio.Eve
     def watch() -> None:
         while os.read(stdin_fd, 4096):  # sys.stdin would hold its lock at the interpreter's end
             pass
-        loop.call_soon_threadsafe(stop.set)
+        with contextlib.suppress(RuntimeError):  # a signal was faster, and the loop is closed
+            loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=watch, name="stdin-watch", daemon=True).start()
 

@@ -48,8 +48,7 @@ class RateChange:
     rate_per_s: float
 
 
-@dataclass(slots=True, eq=False)
-class Plan:
+class Plan(msgspec.Struct, eq=False):
     """What is to be done about one request.
 
     Attributes:
