@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anyio
 
 from distilabel import portal
-from distilabel.errors import CallError, ConfigurationError, RowFatalError, TransientError
+from distilabel.errors import (
+    CallError,
+    ColumnError,
+    ConfigurationError,
+    RowFatalError,
+    TransientError,
+)
 from distilabel.limits import Pause, PermitPool, RetryPolicy
 from distilabel.llm.asking import CallContext, Gate, generate_texts
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
@@ -146,23 +152,24 @@ class LLM(ABC):
             call failed has None as `raw_output` and `parsed_output`; the log says why.
 
         Raises:
+            ConfigurationError: an input lacks a column, or gives no prompt. No call was made.
             RunFatalError: no call can succeed: a wrong key, an unknown model.
         """
-        if num_generations < 1:
-            raise ConfigurationError(f"num_generations must be at least 1, not {num_generations}")
+        _at_least_one("num_generations", num_generations)
+        asked = [self._rendered(index, row) for index, row in enumerate(inputs)]
         outputs: list[list[LLMOutput]] = [[] for _ in inputs]
         fatal: list[CallError] = []
 
-        async def one(index: int, row: InputRow) -> None:
+        async def one(index: int, row: InputRow, prompt: PromptText) -> None:
             try:
-                outputs[index] = await self._outputs(index, row, num_generations)
+                outputs[index] = await self._outputs(index, row, prompt, num_generations)
             except CallError as error:
                 fatal.append(error)
                 group.cancel_scope.cancel()
 
         async with self.session(), anyio.create_task_group() as group:
-            for index, row in enumerate(inputs):
-                group.start_soon(one, index, row)
+            for index, (row, prompt) in enumerate(asked):
+                group.start_soon(one, index, row, prompt)
         if fatal:
             raise fatal[0]
         return outputs
@@ -173,9 +180,21 @@ class LLM(ABC):
         """`agenerate`, from code that is not async; works inside a running event loop too."""
         return portal.run(self.agenerate, inputs, num_generations)
 
-    async def _outputs(self, index: int, row: InputRow, num_generations: int) -> list[LLMOutput]:
+    def _rendered(self, index: int, row: InputRow) -> tuple[InputRow, PromptText]:
+        for name in self.task.input_columns:
+            if name not in row:
+                raise ColumnError(
+                    f"input {index} has no {name!r}, which {type(self.task).__name__} reads. "
+                    f"It has: {', '.join(map(repr, row)) or 'nothing'}.",
+                    column=name,
+                    available=tuple(row),
+                )
         inputs = {name: row[name] for name in self.task.input_columns}
-        prompt = self.render(inputs)
+        return inputs, self.render(inputs)
+
+    async def _outputs(
+        self, index: int, inputs: InputRow, prompt: PromptText, num_generations: int
+    ) -> list[LLMOutput]:
         outcomes = await generate_texts(
             self, prompt, num_generations, inputs, CallContext(row_index=index)
         )
@@ -218,9 +237,13 @@ def _concurrency(num_threads: int | None, max_concurrency: int | None) -> int:
         raise ConfigurationError(
             f"num_threads={num_threads}, max_concurrency={max_concurrency}: they mean the same"
         )
-    limit = num_threads if num_threads is not None else max_concurrency
-    if limit is None:
-        return DEFAULT_MAX_CONCURRENCY
-    if limit < 1:
-        raise ConfigurationError(f"num_threads must be at least 1, not {limit}")
-    return limit
+    for name, limit in (("num_threads", num_threads), ("max_concurrency", max_concurrency)):
+        if limit is not None:
+            return _at_least_one(name, limit)
+    return DEFAULT_MAX_CONCURRENCY
+
+
+def _at_least_one(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return value
