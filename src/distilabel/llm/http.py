@@ -4,12 +4,14 @@ Rules:
 
 - A lane belongs to one event loop. It is opened by the first `session()` in that loop and closed
   when the last one there is left, so that nothing outlives a run.
-- The key is a `SecretStr`. It goes to the lane once, when the lane is opened, and nowhere else.
+- The key is a `SecretStr`. It goes to the lane once, when the lane is opened, and nowhere else. No
+  frame from which an error may be raised holds it as text: tracebacks can show locals.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from abc import abstractmethod
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError
 from distilabel.llm.base import LLM
@@ -27,10 +30,9 @@ from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from pydantic import SecretStr
+__all__ = ["HttpLLM", "secret"]
 
-__all__ = ["HttpLLM"]
-
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -53,6 +55,8 @@ class HttpLLM(LLM):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if client is not None:
+            self._check_client(client)
         self._key = key
         self._client = client
         self._timeouts = _timeouts(timeout)
@@ -101,11 +105,31 @@ class HttpLLM(LLM):
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         if self._client is None:
             return AiohttpLane(self._origin(), self._timeouts, headers)
-        if httpx_module_of(self._client) is not None:
-            return HttpxLane(self._client, self._timeouts, headers)
+        return HttpxLane(self._client, self._timeouts, headers)
+
+    def _check_client(self, client: object) -> None:
+        if httpx_module_of(client) is None:
+            raise ConfigurationError(
+                f"client= takes an AsyncClient of httpx or httpx2, not {type(client).__name__}"
+            )
+
+
+def secret(key: str | SecretStr | None, *, name: str) -> SecretStr | None:
+    """A key as it is kept, without the white space around it; None if it is empty.
+
+    Raises:
+        ConfigurationError: no HTTP header can carry it. The message does not repeat it.
+    """
+    kept = SecretStr(key.strip()) if isinstance(key, str) else key
+    del key
+    if kept is None or not kept.get_secret_value():
+        return None
+    if not _HEADER_VALUE.fullmatch(kept.get_secret_value()):
         raise ConfigurationError(
-            f"client= takes an AsyncClient of httpx or httpx2, not {type(self._client).__name__}"
+            f"the {name} holds characters that no key has, such as a space or a line break. "
+            f"Look at where it was read from."
         )
+    return kept
 
 
 def _timeouts(timeout: float | Timeouts | None) -> Timeouts:

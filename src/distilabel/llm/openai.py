@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError
 from distilabel.llm.failures import failure_of
-from distilabel.llm.http import HttpLLM
+from distilabel.llm.http import HttpLLM, secret
 from distilabel.llm.replies import read_chat_completion
 from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import SecretStr
 
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import Prompt, PromptFormat
@@ -42,7 +43,8 @@ class OpenAILLM(HttpLLM):
             httpx2 that requests go through. None: a client of our own, the fastest way.
         openai_api_key: the key; else `OPENAI_API_KEY`. A server other than OpenAI's needs none.
         api_key: the same, by its other name.
-        base_url: the server; else `OPENAI_BASE_URL`, else OpenAI.
+        base_url: the server; else that of an `AsyncOpenAI` given as `client`, else
+            `OPENAI_BASE_URL`, else OpenAI.
         max_new_tokens: the most tokens in one generation.
         frequency_penalty: as in OpenAI's reference, like the five that follow.
         presence_penalty: -2 to 2.
@@ -94,8 +96,9 @@ class OpenAILLM(HttpLLM):
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
-        self.base_url = _base_url(base_url)
-        key = _key(openai_api_key or api_key)
+        key = _key(secret(openai_api_key, name="openai_api_key"), secret(api_key, name="api_key"))
+        del openai_api_key, api_key  # a traceback can show the locals of its frames
+        self.base_url = _base_url(base_url or _url_of(client))
         if client is None and key is None and self._is_openai:
             raise MissingKeyError(
                 "OpenAI needs an API key and none was given. Set the environment variable "
@@ -154,6 +157,10 @@ class OpenAILLM(HttpLLM):
     def _origin(self) -> str:
         return self.base_url
 
+    def _check_client(self, client: object) -> None:
+        if not is_openai_client(client):
+            super()._check_client(client)
+
     def _open_lane(self) -> Lane:
         if self._client is not None and is_openai_client(self._client):
             return OpenAIClientLane(self._client, self._timeouts)
@@ -189,6 +196,13 @@ def _base_url(base_url: str | None) -> str:
     return url
 
 
-def _key(key: str | SecretStr | None) -> SecretStr | None:
-    key = key or os.environ.get("OPENAI_API_KEY") or None
-    return SecretStr(key) if isinstance(key, str) else key
+def _url_of(client: object) -> str | None:
+    """Where a client of the SDK sends its requests, whatever is said elsewhere."""
+    return str(getattr(client, "base_url", "")) or None if is_openai_client(client) else None
+
+
+def _key(openai_api_key: SecretStr | None, api_key: SecretStr | None) -> SecretStr | None:
+    if openai_api_key and api_key and openai_api_key != api_key:
+        raise ConfigurationError("openai_api_key and api_key mean the same and differ. Give one.")
+    given = openai_api_key or api_key
+    return given or secret(os.environ.get("OPENAI_API_KEY"), name="OPENAI_API_KEY")

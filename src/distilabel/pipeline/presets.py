@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from distilabel.errors import ConfigurationError
 from distilabel.llm.openai import OpenAILLM
 from distilabel.pipeline.core import Pipeline
@@ -21,7 +23,7 @@ def pipeline(
     task: str,
     subtask: str = "text-quality",
     *,
-    generator: LLM,
+    generator: LLM | None = None,
     labeller: LLM | None = None,
     **openai_kwargs: Any,
 ) -> Pipeline:
@@ -31,7 +33,7 @@ def pipeline(
         task: "preference": generations, rated by UltraFeedback.
         subtask: what is rated: "text-quality", "helpfulness", "truthfulness", "honesty" or
             "instruction-following".
-        generator: writes the generations.
+        generator: writes the generations; there is no default.
         labeller: rates them. None: OpenAI's gpt-3.5-turbo with `max_new_tokens=256`, 4 threads and
             temperature 0.0.
         **openai_kwargs: arguments of that default `OpenAILLM`.
@@ -39,9 +41,16 @@ def pipeline(
     Raises:
         ConfigurationError: a name that does not exist, or arguments for a labeller that is given.
     """
+    for name in ("openai_api_key", "api_key"):  # a traceback can show the locals of its frames
+        if isinstance(openai_kwargs.get(name), str):
+            openai_kwargs[name] = SecretStr(openai_kwargs[name])
     if task not in _TASKS:
         raise ConfigurationError(f"unknown task {task!r}; there is: {', '.join(_TASKS)}")
     rating = UltraFeedbackTask.for_subtask(subtask)
+    if generator is None:
+        raise ConfigurationError(
+            "a pipeline needs a generator: pipeline(…, generator=OpenAILLM(…))"
+        )
     if labeller is None:
         settings: dict[str, Any] = {
             "max_new_tokens": 256,

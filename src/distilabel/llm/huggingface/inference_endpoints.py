@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError
 from distilabel.llm.failures import failure_of
-from distilabel.llm.http import HttpLLM
+from distilabel.llm.http import HttpLLM, secret
 from distilabel.llm.huggingface.deployment import Deployment
 from distilabel.llm.openai import read_chat_reply
 from distilabel.llm.replies import read_text_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import SecretStr
 
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import Prompt, PromptFormat
@@ -93,15 +94,20 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
+        key = secret(token, name="token")
+        del token  # a traceback can show the locals of its frames
         if task is None:
             raise ConfigurationError("InferenceEndpointsLLM needs a task=")
+        if endpoint_name and endpoint_name_or_model_id not in (None, endpoint_name):
+            raise ConfigurationError(
+                "endpoint_name and endpoint_name_or_model_id mean the same and differ. Give one."
+            )
         name = endpoint_name or endpoint_name_or_model_id
         if not name:
             raise ConfigurationError("InferenceEndpointsLLM needs an endpoint_name=")
-        secret = SecretStr(token) if isinstance(token, str) and token else token or None
         super().__init__(
             task,
-            key=secret,
+            key=key,
             client=client,
             timeout=timeout,
             extra_headers=extra_headers,
