@@ -1,4 +1,4 @@
-"""What tests of pipelines and backends share: an endpoint on loopback, and retries that are quick."""
+"""What tests of pipelines and backends share: an endpoint on loopback, and quick retries."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The user's guide runs as it is printed: the environment supplies endpoints, keys and the data."""
+"""The guide runs as it is printed: the surroundings supply endpoints, keys and the data."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ from distilabel.dataset import CustomDataset
 from distilabel.llm import InferenceEndpointsLLM
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask
-from distilabel.testing import SimulatedEndpoint, SimRequest
+from distilabel.testing import SimRequest, SimulatedEndpoint
 
 COPY = Path(__file__).with_name("pipelines-guide.md")
 ORIGINAL = Path(__file__).parents[3] / "shared" / "pipelines-guide.md"
@@ -31,14 +31,16 @@ LABELLED = [
 RATIONALE = "It does what was asked: nothing more.\n\nAnd it is brief."
 
 
-def snippets() -> list[str]:
+def _snippets() -> list[str]:
     """The guide's Python blocks, in order, but for the last: Argilla 1 is gone."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", COPY.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", COPY.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
     assert "import argilla as rg" in blocks[-1]
     return blocks[:-1]
 
 
-def reply(request: SimRequest) -> str:
+def _reply(request: SimRequest) -> str:
     """A text for whoever writes, and a section for each text for whoever judges."""
     if request.endpoint is not None:
         return f"Text {request.index} by {request.endpoint}"
@@ -52,7 +54,7 @@ def reply(request: SimRequest) -> str:
 @pytest.fixture
 def endpoint(serve, monkeypatch) -> SimulatedEndpoint:
     """A provider that stands for OpenAI, the hub and the deployed model."""
-    endpoint = serve(reply=reply, require_key="hf_or_sk")
+    endpoint = serve(reply=_reply, require_key="hf_or_sk")
     monkeypatch.setenv("OPENAI_API_KEY", "hf_or_sk")
     monkeypatch.setenv("OPENAI_BASE_URL", endpoint.openai_url)
     monkeypatch.setattr(
@@ -94,7 +96,7 @@ def namespace(endpoint, load_dataset) -> dict[str, Any]:
     }
 
 
-def values_of(snippet: str, namespace: dict[str, Any]) -> list[Any]:
+def _values_of(snippet: str, namespace: dict[str, Any]) -> list[Any]:
     """Run a snippet as a notebook would: what its bare expressions give."""
     values = []
     for statement in ast.parse(snippet).body:
@@ -116,35 +118,35 @@ def test_the_copy_of_the_guide_is_the_guide() -> None:
 
 def test_every_snippet_but_the_last_runs_unchanged(namespace, endpoint, capsys) -> None:
     """All snippets of the guide run in order, in one namespace, and give what it prints."""
-    assert len(snippets()) == 12
+    assert len(_snippets()) == 12
     slipped = 0
     selected: list[Any] = []
-    for snippet in snippets():
+    for snippet in _snippets():
         if "ds_xkcd[1]" in snippet:  # the guide's one slip: a data set of one row has no row 1
             with pytest.raises(IndexError):
-                values_of(snippet, dict(namespace))
+                _values_of(snippet, dict(namespace))
             capsys.readouterr()
             slipped += 1
-            values_of(snippet.replace("ds_xkcd[1]", "ds_xkcd[0]"), namespace)
+            _values_of(snippet.replace("ds_xkcd[1]", "ds_xkcd[0]"), namespace)
             printed = capsys.readouterr().out
             assert "-" * 25 + "\nRATING:  " in printed
             assert f"\nRATIONALE:  {RATIONALE}" in printed
             continue
-        values = values_of(snippet, namespace)
+        values = _values_of(snippet, namespace)
         printed = capsys.readouterr().out
         if "print(dataset_generated)" in snippet:
-            check_printed_features(snippet, printed)
+            _check_printed_features(snippet, printed)
         if "select_columns" in snippet:
             selected = values
     assert slipped == 1
-    check_generated(namespace["dataset_generated"])
-    check_labelled(namespace["ds_labelled"], *selected)
-    check_xkcd(namespace["ds_xkcd"])
-    check_preference(namespace["pipe_dataset"])
+    _check_generated(namespace["dataset_generated"])
+    _check_labelled(namespace["ds_labelled"], *selected)
+    _check_xkcd(namespace["ds_xkcd"])
+    _check_preference(namespace["pipe_dataset"])
     assert endpoint.ledger.statuses == {200: 2 + 2 + (3 + 1) + 3 * (2 + 1)}
 
 
-def check_printed_features(snippet: str, printed: str) -> None:
+def _check_printed_features(snippet: str, printed: str) -> None:
     """What is printed is, letter by letter, the comment below it in the guide."""
     comment = re.search(r"print\(dataset_generated\)\n((?:# .*\n)+)", snippet)
     promised = re.sub(r"^# ", "", comment[1], flags=re.MULTILINE)
@@ -152,7 +154,7 @@ def check_printed_features(snippet: str, printed: str) -> None:
     assert shown.split() == promised.split()
 
 
-def check_generated(dataset: CustomDataset) -> None:
+def _check_generated(dataset: CustomDataset) -> None:
     assert isinstance(dataset, CustomDataset)
     assert dataset.column_names == ["input", *GENERATED]
     row = dataset[0]
@@ -163,7 +165,7 @@ def check_generated(dataset: CustomDataset) -> None:
     assert row["generation_prompt"][0].endswith("few ingredients</s>\n<|assistant|>\n")
 
 
-def check_labelled(dataset: CustomDataset, first: Any, literal: Any) -> None:
+def _check_labelled(dataset: CustomDataset, first: Any, literal: Any) -> None:
     assert dataset.column_names == ["input", "generations", *LABELLED]
     assert dataset.num_rows == 2
     assert literal["rating"] == [1.0]  # the guide's own dict, a statement of the same snippet
@@ -175,7 +177,7 @@ def check_labelled(dataset: CustomDataset, first: Any, literal: Any) -> None:
     assert dataset["labelling_model"][:] == ["gpt-4"] * 2
 
 
-def check_xkcd(dataset: CustomDataset) -> None:
+def _check_xkcd(dataset: CustomDataset) -> None:
     assert dataset.column_names == ["input", *GENERATED, *LABELLED]
     assert dataset.num_rows == 1
     row = dataset[0]
@@ -185,7 +187,7 @@ def check_xkcd(dataset: CustomDataset) -> None:
     assert row["labelling_model"] == "gpt-3.5-turbo"
 
 
-def check_preference(dataset: CustomDataset) -> None:
+def _check_preference(dataset: CustomDataset) -> None:
     assert dataset.column_names == ["input", *GENERATED, *LABELLED]
     assert dataset["input"][:] == ["Instruction 0", "Instruction 1", "Instruction 2"]
     assert all(len(texts) == 2 for texts in dataset["generations"])
@@ -196,9 +198,9 @@ def check_preference(dataset: CustomDataset) -> None:
 
 async def test_the_guides_pipelines_run_inside_a_running_loop(namespace, capsys) -> None:
     """In a notebook, where a loop is running, the same snippets give the same shapes."""
-    for snippet in snippets():
-        values_of(snippet.replace("ds_xkcd[1]", "ds_xkcd[0]"), namespace)
+    for snippet in _snippets():
+        _values_of(snippet.replace("ds_xkcd[1]", "ds_xkcd[0]"), namespace)
     capsys.readouterr()
-    check_generated(namespace["dataset_generated"])
-    check_xkcd(namespace["ds_xkcd"])
-    check_preference(namespace["pipe_dataset"])
+    _check_generated(namespace["dataset_generated"])
+    _check_xkcd(namespace["ds_xkcd"])
+    _check_preference(namespace["pipe_dataset"])
