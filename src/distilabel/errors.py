@@ -14,8 +14,13 @@
      │   ├─ InvalidReplyError             paid for and of no use; try again, twice at most
      │   ├─ RowFatalError                 this row cannot succeed; the others can
      │   └─ RunFatalError                 no row can succeed until somebody mends something
+     ├─ JournalError                      the record of paid calls cannot be opened, read or written
+     │   ├─ RunLockedError                a live process works in that run directory
+     │   ├─ JournalCorruptError           the file is damaged, or not a journal of ours
+     │   └─ JournalWriteError             disk full, I/O error: what was acknowledged is kept
      ├─ RowFailedError                    on_error="raise" met a failed row
-     └─ StreamClosedError                 a stream was read after it was left
+     ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
+ └─ StreamClosedError                 a stream was read after it was left
 
 Data is in attributes, so that nobody has to read a message to decide. No message holds a key.
 """
@@ -26,6 +31,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
 
     from distilabel.types import RowError
 
@@ -33,13 +40,18 @@ __all__ = [
     "CallError",
     "ColumnError",
     "ConfigurationError",
+    "DispatchStoppedError",
     "DistilabelError",
     "InvalidReplyError",
+    "JournalCorruptError",
+    "JournalError",
+    "JournalWriteError",
     "MissingDependencyError",
     "MissingKeyError",
     "RowFailedError",
     "RowFatalError",
     "RunFatalError",
+    "RunLockedError",
     "StreamClosedError",
     "ThrottledError",
     "TransientError",
@@ -136,6 +148,63 @@ class RunFatalError(CallError):
     """No request can succeed: wrong key, no quota, unknown model. Rows stay pending."""
 
 
+class JournalError(DistilabelError):
+    """The journal, the record of paid calls on disk, cannot do what it should.
+
+    Args:
+        message: what happened, whose fault it is, what to do next.
+        path: the file or directory that it concerns.
+    """
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class RunLockedError(JournalError):
+    """A run directory is in use: by another process, or by another run of this one.
+
+    Args:
+        directory: the run directory.
+        holder_pid: the process that works there; None if the lock does not say.
+        holder_host: its host.
+        holder_since: since when it works there.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        holder_pid: int | None = None,
+        holder_host: str | None = None,
+        holder_since: datetime | None = None,
+    ) -> None:
+        who = "a live process" if holder_pid is None else f"process {holder_pid}"
+        where = "" if holder_host is None else f" on {holder_host}"
+        since = "" if holder_since is None else f", since {holder_since:%Y-%m-%d %H:%M:%S %Z}"
+        super().__init__(
+            f"the run directory {directory} is in use by {who}{where}{since}. "
+            f"Wait for its end, stop it, or choose another checkpoint_dir.",
+            path=directory,
+        )
+        self.directory = directory
+        self.holder_pid = holder_pid
+        self.holder_host = holder_host
+        self.holder_since = holder_since
+
+
+class JournalCorruptError(JournalError):
+    """A journal is damaged or is not ours. `moved_to` says where it lies now, if it was moved."""
+
+    def __init__(self, message: str, *, path: Path, moved_to: Path | None = None) -> None:
+        super().__init__(message, path=path)
+        self.moved_to = moved_to
+
+
+class JournalWriteError(JournalError):
+    """A write failed. What was acknowledged before is kept; nothing is written any more."""
+
+
 class RowFailedError(DistilabelError):
     """`on_error="raise"` and a row failed. The run has stopped."""
 
@@ -144,6 +213,10 @@ class RowFailedError(DistilabelError):
         super().__init__(f"row {row_index} failed in the {first.stage}: {first.message}")
         self.row_index = row_index
         self.errors = tuple(errors)
+
+
+class DispatchStoppedError(DistilabelError):
+    """The run is stopping, and a call that was not sent yet is not sent any more. Internal."""
 
 
 class StreamClosedError(DistilabelError):
