@@ -1,4 +1,4 @@
-"""Retry policy, pauses and Retry-After: pure decisions."""
+"""Retry policy and Retry-After: pure decisions."""
 
 import random
 
@@ -12,9 +12,8 @@ from distilabel.errors import (
     RunFatalError,
     ThrottledError,
     TransientError,
-    WarmingError,
 )
-from distilabel.limits import Pause, RetryPolicy, parse_retry_after
+from distilabel.limits import RetryPolicy, parse_retry_after
 
 
 def _waits(error, times):
@@ -49,12 +48,6 @@ def test_throttling_never_gives_up():
 def test_fatal_failures_are_not_tried_again(kind):
     """What cannot succeed is asked once."""
     assert _waits(kind("no", cause="no"), 1) == [None]
-
-
-@pytest.mark.parametrize("kind", [ThrottledError, WarmingError, TransientError])
-def test_more_than_an_hour_is_not_waited_for(kind):
-    """A server that asks for more than an hour stops the call."""
-    assert _waits(kind("later", cause="x", retry_after_s=3601.0), 1) == [None]
 
 
 @given(
@@ -122,36 +115,3 @@ def test_nonsense_never_raises(headers):
     """Whatever a server writes into Retry-After, the answer is a number or None."""
     wait_s = parse_retry_after(headers)
     assert wait_s is None or wait_s >= 0
-
-
-def test_a_pause_is_never_shortened():
-    """A later, shorter throttle leaves the longer one standing."""
-    pause = Pause()
-    pause.throttled(0.0, 10.0)
-    pause.throttled(1.0, 2.0)
-    assert pause.wait_s(9.0) == 1.0
-    assert pause.wait_s(10.0) == 0.0
-
-
-def test_warming_lets_one_probe_through_at_a_time():
-    """While a server starts, one attempt is tried and the rest wait; success frees all."""
-    pause = Pause()
-    assert pause.warming(0.0, 5.0)
-    assert pause.wait_s(4.0) == 1.0
-    assert pause.wait_s(5.0) == 0.0
-    pause.sent()
-    assert pause.wait_s(5.0) > 0.0
-    assert pause.warming(6.0, 5.0)
-    assert pause.wait_s(11.0) == 0.0
-    pause.sent()
-    pause.succeeded()
-    assert pause.wait_s(11.0) == 0.0
-    assert not pause.is_warming
-
-
-def test_warming_ends_after_half_an_hour():
-    """A server that never comes up is given up."""
-    pause = Pause()
-    assert pause.warming(0.0, 5.0)
-    assert pause.warming(1799.0, 5.0)
-    assert not pause.warming(1800.0, 5.0)

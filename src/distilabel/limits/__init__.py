@@ -1,12 +1,16 @@
-"""How much may be sent, and when: permits, pauses, and what to do after a failure."""
+"""How much may be sent, and when: permits, health, and what to do after a failure."""
 
-from distilabel.limits.pause import Pause
+from distilabel.limits.breaker import Breaker
+from distilabel.limits.health import Health, HealthPolicy, HealthStatistics
 from distilabel.limits.permits import PermitPool, PermitStatistics
 from distilabel.limits.retry import RetryPolicy, RetryState
 from distilabel.limits.retry_after import parse_retry_after
 
 __all__ = [
-    "Pause",
+    "Breaker",
+    "Health",
+    "HealthPolicy",
+    "HealthStatistics",
     "PermitPool",
     "PermitStatistics",
     "RetryPolicy",

@@ -22,7 +22,6 @@ from distilabel.errors import (
     InvalidReplyError,
     ThrottledError,
     TransientError,
-    WarmingError,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ class RetryState:
     throttled: int = field(default=0)
     paid: int = field(default=0)
     """Attempts that brought a paid reply of no use."""
+    spent: int = field(default=0)
+    """What its retries have taken out of the backend's budget."""
 
     def wait_s(self, error: CallError, chance: random.Random) -> float | None:
         """Seconds to wait before the next attempt; None: give up.
@@ -73,13 +74,9 @@ class RetryState:
         [True, True, True, True, True, False]
         """
         policy = self.policy
-        if (error.retry_after_s or 0.0) > policy.retry_after_max_s:
-            return None
         if isinstance(error, ThrottledError):
             self.throttled += 1
             return self._backoff(error, policy.throttle_base_s, self.throttled, chance)
-        if isinstance(error, WarmingError):
-            return policy.warming_wait_s if error.retry_after_s is None else error.retry_after_s
         if isinstance(error, InvalidReplyError):
             self.paid += 1
             is_over, tries = self.paid > policy.paid_retries_max, self.paid

@@ -1,19 +1,18 @@
-"""How a backend is asked: retry around limit around attempt.
+"""How a backend is asked once: retry around limit around attempt.
 
 Rules:
 
-- A permit covers one attempt. A call that waits, for a pause or before a retry, holds none.
 - What was read out of a reply decides whether the reply was of use: a task that raises
   `InvalidReplyError` has it asked for again, and that is counted as a paid retry.
-- A row's generations are split into calls as the backend allows, the calls run at the same time,
-  and each asks for the rest until it has all or fails. What failed stands at its own place.
-- Only a `RunFatalError` leaves `generate_texts`; every other failure is an outcome.
+- What is the server's trouble (throttled, warming, an open circuit, a key under suspicion) costs
+  the call no attempt: the gate holds it back until the server is well, or gives the server up.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 
@@ -22,24 +21,24 @@ from distilabel.errors import (
     InvalidReplyError,
     RunFatalError,
     ThrottledError,
+    TransientError,
     WarmingError,
 )
 from distilabel.events import CallFailed, CallRetried, CallSucceeded
-from distilabel.tasks.base import Parsed, Problem
-from distilabel.types import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from distilabel.events import Observer
-    from distilabel.limits import Pause, PermitPool, RetryState
+    from distilabel.limits import RetryState
     from distilabel.llm.base import LLM
-    from distilabel.tasks.base import Task
-    from distilabel.types import PromptText, Reply, StageName
+    from distilabel.types import Call, Reply, StageName
 
-__all__ = ["Answer", "CallContext", "Gate", "Outcome", "ask", "generate_texts", "read_text"]
+__all__ = ["Answer", "CallContext", "ask"]
 
 T = TypeVar("T")
+
+_SUSPECT_STATUSES = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,8 @@ class CallContext:
     stage: StageName = "generator"
     row_index: int = 0
     notify: Observer = lambda event: None  # noqa: ARG005 - nobody wants to know
+    is_stopped: Callable[[], bool] = lambda: False
+    """Asked right before each attempt; True: it is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,64 +59,6 @@ class Answer(Generic[T]):
     reply: Reply
     value: T
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One generation, well or failed."""
-
-    text: str | None = None
-    parsed: Parsed | None = None
-    error: CallError | None = None
-
-
-class Gate:
-    """Lets attempts through as permits and pauses allow, and learns from how they end."""
-
-    def __init__(self, permits: PermitPool, pause: Pause) -> None:
-        self._permits = permits
-        self._pause = pause
-
-    async def __call__(self, llm: LLM, call: Call) -> Reply:
-        """Wait until an attempt may be sent, send it, and note what it says about the backend."""
-        while True:
-            await self._wait_out_pause()
-            async with self._permits:
-                if self._pause.wait_s(anyio.current_time()):
-                    continue  # paused while this call waited for its permit
-                self._pause.sent()
-                return await self._watched(llm, call)
-
-    async def _wait_out_pause(self) -> None:
-        # The clock ends a pause; no event could.
-        while wait_s := self._pause.wait_s(anyio.current_time()):  # noqa: ASYNC110
-            await anyio.sleep(wait_s)
-
-    async def _watched(self, llm: LLM, call: Call) -> Reply:
-        try:
-            reply = await llm.attempt(call)
-        except ThrottledError as error:
-            self._pause.throttled(anyio.current_time(), error.retry_after_s or 0.0)
-            raise
-        except WarmingError as error:
-            self._note_warming(llm, error)
-            raise
-        except BaseException:
-            self._pause.probe_ended()
-            raise
-        self._pause.succeeded()
-        return reply
-
-    def _note_warming(self, llm: LLM, error: WarmingError) -> None:
-        wait_s = error.retry_after_s
-        if wait_s is None:
-            wait_s = llm.retry_policy.warming_wait_s
-        if not self._pause.warming(anyio.current_time(), wait_s):
-            raise RunFatalError(
-                f"{llm.model_name} is still starting after half an hour. Look at the server; "
-                f"nothing was spent on it. It said: {error}",
-                cause="still_warming",
-            ) from error
 
 
 async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallContext) -> Answer[T]:
@@ -129,45 +72,81 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
 
     Raises:
         CallError: the last failure, with `.attempts`.
+        DispatchStoppedError: the run is stopping.
     """
     state = llm.retry_policy.start()
     started = anyio.current_time()
     while True:
-        state.attempts += 1
         try:
-            reply = await llm.gate(llm, call)
+            reply = await _send(llm, call, state, context)
             value = read(reply)
         except CallError as error:
-            wait_s = _wait_or_raise(llm, error, state, context)
+            wait_s = await _react(llm, error, state, context)
+            _tell_retry(error, wait_s, context)
         else:
             seconds = anyio.current_time() - started
-            context.notify(
-                CallSucceeded(
-                    context.stage,
-                    context.row_index,
-                    reply.model or llm.model_name,
-                    seconds,
-                    state.attempts,
-                    reply.usage,
-                )
-            )
+            _tell_success(llm, reply, seconds, state.attempts, context)
             return Answer(reply, value, state.attempts)
         await anyio.sleep(wait_s)
 
 
-def _wait_or_raise(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:
+async def _send(llm: LLM, call: Call, state: RetryState, context: CallContext) -> Reply:
+    state.attempts += 1
+    reply = await llm.gate.send(partial(llm.attempt, call), context)
+    llm.gate.succeeded(context.row_index, retry_cost=state.spent)
+    state.spent = 0
+    return reply
+
+
+async def _react(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:
+    """Seconds to wait before the next attempt.
+
+    Raises:
+        CallError: there is no next attempt.
+    """
     error.attempts = state.attempts
+    try:
+        wait_s = await _wait_s(llm, error, state, context)
+    except CallError as final:
+        final.attempts = state.attempts
+        context.notify(CallFailed(context.stage, context.row_index, final.cause, state.attempts))
+        raise
+    return wait_s
+
+
+async def _wait_s(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:
+    if isinstance(error, RunFatalError) and error.status in _SUSPECT_STATUSES:
+        await llm.gate.judge(error, context.row_index)
+        return 0.0
+    _refuse_long_waits(llm, error)
+    if isinstance(error, WarmingError):
+        llm.gate.warming(error, llm.retry_policy.warming_wait_s)
+        return 0.0
+    if isinstance(error, ThrottledError):
+        state.spent += llm.gate.throttled(error)
+    elif isinstance(error, TransientError):
+        cost = llm.gate.stumbled(error)
+        if cost is None:
+            return 0.0
+        state.spent += cost
     wait_s = state.wait_s(error, llm.chance)
     if wait_s is None:
-        context.notify(CallFailed(context.stage, context.row_index, error.cause, state.attempts))
-        if isinstance(error, ThrottledError | WarmingError):
-            raise RunFatalError(
-                f"{llm.model_name} asks to be left alone for {error.retry_after_s:.0f} s, longer "
-                f"than is waited for. Run again then.",
-                cause="wait_too_long",
-                retry_after_s=error.retry_after_s,
-            ) from error
         raise error
+    return wait_s
+
+
+def _refuse_long_waits(llm: LLM, error: CallError) -> None:
+    if (error.retry_after_s or 0.0) <= llm.retry_policy.retry_after_max_s:
+        return
+    raise RunFatalError(
+        f"{llm.model_name} asks to be left alone for {error.retry_after_s:.0f} s, longer than is "
+        f"waited for. Run again then.",
+        cause="wait_too_long",
+        retry_after_s=error.retry_after_s,
+    ) from error
+
+
+def _tell_retry(error: CallError, wait_s: float, context: CallContext) -> None:
     context.notify(
         CallRetried(
             context.stage,
@@ -178,96 +157,18 @@ def _wait_or_raise(llm: LLM, error: CallError, state: RetryState, context: CallC
             is_paid=isinstance(error, InvalidReplyError),
         )
     )
-    return wait_s
 
 
-async def generate_texts(
-    llm: LLM,
-    prompt: PromptText,
-    num_generations: int,
-    inputs: Mapping[str, Any],
-    context: CallContext,
-) -> list[Outcome]:
-    """Exactly `num_generations` outcomes, each at its own place.
-
-    Raises:
-        RunFatalError: no call of this backend can succeed.
-    """
-    per_call = llm.generations_per_call or num_generations
-    outcomes = [Outcome()] * num_generations
-    fatal: list[RunFatalError] = []
-
-    async def fill(first: int, last: int) -> None:
-        try:
-            outcomes[first:last] = await _fill(llm, prompt, first, last, inputs, context)
-        except RunFatalError as error:
-            fatal.append(error)
-
-    if per_call >= num_generations:
-        await fill(0, num_generations)
-    else:
-        async with anyio.create_task_group() as group:
-            for first in range(0, num_generations, per_call):
-                group.start_soon(fill, first, min(first + per_call, num_generations))
-    if fatal:
-        raise fatal[0]
-    return outcomes
-
-
-async def _fill(
-    llm: LLM,
-    prompt: PromptText,
-    first: int,
-    last: int,
-    inputs: Mapping[str, Any],
-    context: CallContext,
-) -> list[Outcome]:
-    def read(reply: Reply) -> list[Outcome]:
-        return _read_texts(llm.task, reply, inputs)
-
-    done: list[Outcome] = []
-    while len(done) < last - first:
-        missing = last - first - len(done)
-        try:
-            answer = await ask(llm, Call(prompt, missing, first + len(done)), read, context)
-        except RunFatalError:
-            raise
-        except CallError as error:
-            return done + [Outcome(error=error)] * missing
-        done += answer.value[:missing]
-    return done
-
-
-def _read_texts(task: Task, reply: Reply, inputs: Mapping[str, Any]) -> list[Outcome]:
-    """The texts of a reply that the task can read.
-
-    Raises:
-        InvalidReplyError: it can read none of them.
-    """
-    useless: InvalidReplyError | None = None
-    outcomes: list[Outcome] = []
-    for text in reply.texts:
-        try:
-            outcomes.append(Outcome(text, read_text(task, text, inputs)))
-        except InvalidReplyError as error:
-            useless = error
-    if not outcomes:
-        raise useless or InvalidReplyError("the reply holds no text", cause="no_choices")
-    return outcomes
-
-
-def read_text(task: Task, text: str, inputs: Mapping[str, Any]) -> Parsed:
-    """What the task reads out of one text. A bug in the task's parser is a problem of that text.
-
-    Raises:
-        InvalidReplyError: the task says that the text is of no use.
-    """
-    try:
-        return task.parse(text, inputs)
-    except InvalidReplyError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a parser of the user's may raise anything
-        message = f"{type(task).__name__}.parse failed with {error!r}; the raw reply is kept"
-        return Parsed(
-            dict.fromkeys(task.output_columns), problems=(Problem("parse_error", message),)
+def _tell_success(
+    llm: LLM, reply: Reply, seconds: float, attempts: int, context: CallContext
+) -> None:
+    context.notify(
+        CallSucceeded(
+            context.stage,
+            context.row_index,
+            reply.model or llm.model_name,
+            seconds,
+            attempts,
+            reply.usage,
         )
+    )

@@ -27,11 +27,14 @@ from distilabel.errors import (
     CallError,
     ColumnError,
     ConfigurationError,
+    DispatchStoppedError,
     RowFatalError,
     TransientError,
 )
-from distilabel.limits import Pause, PermitPool, RetryPolicy
-from distilabel.llm.asking import CallContext, Gate, generate_texts
+from distilabel.limits import Health, PermitPool, RetryPolicy
+from distilabel.llm.asking import CallContext
+from distilabel.llm.gate import Gate
+from distilabel.llm.texts import generate_texts
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
 from distilabel.types import Call, LLMOutput, Reply
 
@@ -85,7 +88,7 @@ class LLM(ABC):
         self.prompt_formatting_fn = prompt_formatting_fn
         self.retry_policy = RetryPolicy()
         self.permits = PermitPool(_concurrency(num_threads, max_concurrency))
-        self.gate = Gate(self.permits, Pause())
+        self.gate = Gate(self.permits, Health())
         self.chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
     model_name: str
@@ -162,7 +165,10 @@ class LLM(ABC):
 
         async def one(index: int, row: InputRow, prompt: PromptText) -> None:
             try:
-                outputs[index] = await self._outputs(index, row, prompt, num_generations)
+                context = CallContext(row_index=index, is_stopped=lambda: bool(fatal))
+                outputs[index] = await self._outputs(row, prompt, num_generations, context)
+            except DispatchStoppedError:
+                return
             except CallError as error:
                 fatal.append(error)
                 group.cancel_scope.cancel()
@@ -193,14 +199,12 @@ class LLM(ABC):
         return inputs, self.render(inputs)
 
     async def _outputs(
-        self, index: int, inputs: InputRow, prompt: PromptText, num_generations: int
+        self, inputs: InputRow, prompt: PromptText, num_generations: int, context: CallContext
     ) -> list[LLMOutput]:
-        outcomes = await generate_texts(
-            self, prompt, num_generations, inputs, CallContext(row_index=index)
-        )
+        outcomes = await generate_texts(self, prompt, num_generations, inputs, context)
         for outcome in outcomes:
             if outcome.error is not None:
-                _log.warning("input %d: %s", index, outcome.error)
+                _log.warning("input %d: %s", context.row_index, outcome.error)
         return [
             LLMOutput(
                 model_name=self.model_name,

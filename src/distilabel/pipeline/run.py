@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.lowlevel import checkpoint
 
-from distilabel.errors import RowFailedError
+from distilabel.errors import DispatchStoppedError, RowFailedError
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageFinished, StageInfo
 from distilabel.limits import PermitPool
 from distilabel.pipeline.output import Output
@@ -101,7 +101,11 @@ class Run:
         generate = label = None
         if plan.generator is not None and plan.generator_columns is not None:
             generate = GeneratorStage(
-                plan.generator, plan.generator_columns, settings.num_generations, self._notify
+                plan.generator,
+                plan.generator_columns,
+                settings.num_generations,
+                self._notify,
+                self._is_stopped,
             )
         if plan.labeller is not None and plan.labeller_columns is not None:
             label = LabellerStage(
@@ -110,6 +114,7 @@ class Run:
                 settings.shuffle_before_labelling,
                 settings.seed or 0,
                 self._notify,
+                self._is_stopped,
             )
         return generate, label
 
@@ -187,6 +192,8 @@ class Run:
                 await self._label.run(draft)
                 self._notify(StageFinished("labeller", index))
             self._hand_over(draft)
+        except DispatchStoppedError:
+            return  # the row stays pending
         except Exception as error:  # noqa: BLE001 - raised where the rows are taken
             self._stop(rows, error)
 
@@ -201,6 +208,9 @@ class Run:
         if self._failure is None:
             self._failure = error
         rows.cancel_scope.cancel()
+
+    def _is_stopped(self) -> bool:
+        return self._failure is not None
 
     def _notify(self, event: Event) -> None:
         for observer in self._observers:

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from distilabel.dataset.assembler import Generation, Label, fold_generations, fold_label
 from distilabel.errors import CallError, ConfigurationError, InvalidReplyError, RunFatalError
-from distilabel.llm.asking import CallContext, Outcome, ask, generate_texts, read_text
+from distilabel.limits import Breaker
+from distilabel.llm.asking import CallContext, ask
+from distilabel.llm.texts import Outcome, generate_texts, read_text
 from distilabel.types import Call, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from distilabel.dataset.schema import StageColumns
     from distilabel.events import Observer
@@ -87,6 +89,8 @@ class GeneratorStage:
     columns: StageColumns
     num_generations: int
     notify: Observer
+    is_stopped: Callable[[], bool]
+    breaker: Breaker = field(default_factory=Breaker)
 
     async def run(self, draft: Draft) -> None:
         """Add the generator's columns to the draft.
@@ -95,14 +99,14 @@ class GeneratorStage:
             RunFatalError: no call of this backend can succeed.
         """
         prompted = _render("generator", self.llm, draft, {})
-        if prompted is None:
-            self._fold(draft, None, [Outcome()] * self.num_generations)
-            return
-        context = CallContext("generator", draft.index, self.notify)
-        outcomes = await generate_texts(
-            self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
-        )
-        self._fold(draft, prompted.prompt, outcomes)
+        outcomes = [Outcome()] * self.num_generations
+        if prompted is not None:
+            context = CallContext("generator", draft.index, self.notify, self.is_stopped)
+            outcomes = await generate_texts(
+                self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
+            )
+        self._fold(draft, None if prompted is None else prompted.prompt, outcomes)
+        _watch(self.breaker, "generator", draft)
 
     def _fold(self, draft: Draft, prompt: PromptText | None, outcomes: Sequence[Outcome]) -> None:
         model = self.llm.model_name
@@ -134,6 +138,8 @@ class LabellerStage:
     shuffles: bool
     seed: int
     notify: Observer
+    is_stopped: Callable[[], bool]
+    breaker: Breaker = field(default_factory=Breaker)
 
     async def run(self, draft: Draft) -> None:
         """Add the labeller's columns to the draft.
@@ -143,6 +149,7 @@ class LabellerStage:
         """
         label = await self._label(draft)
         draft.values.update(fold_label(self.columns, label))
+        _watch(self.breaker, "labeller", draft)
 
     async def _label(self, draft: Draft) -> Label:
         if "generations" not in self.llm.task.input_columns:
@@ -175,7 +182,7 @@ class LabellerStage:
                 raise InvalidReplyError("the reply holds no text", cause="no_choices")
             return read_text(self.llm.task, reply.texts[0], prompted.inputs)
 
-        context = CallContext("labeller", draft.index, self.notify)
+        context = CallContext("labeller", draft.index, self.notify, self.is_stopped)
         try:
             answer = await ask(self.llm, Call(prompted.prompt), read, context)
         except RunFatalError:
@@ -238,6 +245,28 @@ class _Shown:
 
     places: tuple[int, ...]
     total: int
+
+
+def _watch(breaker: Breaker, stage: StageName, draft: Draft) -> None:
+    """Count the row, and stop the run if too many rows fail here.
+
+    Raises:
+        RunFatalError: going on would only spend the rows that are left.
+    """
+    failed = next((e for e in draft.errors if e.stage == stage and _is_fatal(e)), None)
+    if failed is None:
+        breaker.succeeded()
+    elif breaker.failed(failed.cause):
+        raise RunFatalError(
+            f"too many rows fail in the {stage}, so the run stops before it spends the others. "
+            f"The last one: {failed.message}",
+            cause="too_many_failures",
+        )
+
+
+def _is_fatal(error: RowError) -> bool:
+    """Whether it made the whole stage fail; a value that a reply lacks does not."""
+    return error.attempts > 0 or error.cause == "prompt_error"
 
 
 def _call_error(stage: StageName, error: CallError, generation: int | None) -> RowError:

@@ -1,0 +1,194 @@
+"""A backend's health and a run's breaker: pure decisions over explicit times."""
+
+import pytest
+
+from distilabel.limits import Breaker, Health, HealthPolicy
+
+POLICY = HealthPolicy()
+
+
+def _send(health, now=0.0, row=0):
+    assert health.wait_s(now) == 0.0
+    return health.sent(now, row)
+
+
+def _drain(health):
+    while health.pays(POLICY.transient_cost):
+        pass
+
+
+def test_a_pause_is_never_shortened():
+    """A later, shorter throttle leaves the longer one standing."""
+    health = Health()
+    health.throttled(0.0, 10.0)
+    health.throttled(1.0, 2.0)
+    assert health.wait_s(9.0) == 1.0
+    assert health.wait_s(10.0) == 0.0
+
+
+def test_warming_lets_one_probe_through_at_a_time():
+    """While a server starts, one attempt is tried and the rest wait; success frees all."""
+    health = Health()
+    assert health.warming(0.0, 5.0)
+    assert health.wait_s(4.0) == 1.0
+    is_probe = _send(health, 5.0)
+    assert is_probe
+    assert health.wait_s(5.0) == POLICY.poll_s
+    health.ended(is_probe=True)
+    assert health.warming(6.0, 5.0)
+    _send(health, 11.0)
+    health.ended(is_probe=True)
+    health.succeeded(0, retry_cost=0)
+    assert not health.is_probing
+    assert health.wait_s(11.0) == 0.0
+
+
+def test_an_attempt_from_before_does_not_make_room_for_a_second_probe():
+    """Only the end of the probe itself lets the next probe go."""
+    health = Health()
+    before = _send(health)
+    health.warming(0.0, 1.0)
+    _send(health, 1.0)
+    health.ended(is_probe=before)
+    assert health.wait_s(1.0) == POLICY.poll_s
+
+
+def test_warming_ends_after_half_an_hour():
+    """A server that never comes up is given up."""
+    health = Health()
+    assert health.warming(0.0, 5.0)
+    assert health.warming(1799.0, 5.0)
+    assert not health.warming(1800.0, 5.0)
+
+
+def test_the_budget_pays_35_transient_retries_and_no_more():
+    """500 tokens at 14 a retry; what succeeds gives its cost back, a clean success gives 1."""
+    health = Health()
+    assert [health.pays(14) for _ in range(36)].count(True) == 35
+    health.succeeded(0, retry_cost=28)
+    assert health.statistics().budget_tokens == 10 + 28
+    health.succeeded(0, retry_cost=0)
+    assert health.statistics().budget_tokens == 39
+
+
+def test_a_success_never_overfills_the_budget():
+    """The budget has a ceiling."""
+    health = Health()
+    health.succeeded(0, retry_cost=100)
+    assert health.statistics().budget_tokens == POLICY.budget_tokens
+
+
+def test_an_open_circuit_probes_at_growing_distances_up_to_a_minute():
+    """Probes after 1, 2, 4 … 60 s; half an hour without a success gives the server up."""
+    health, now, waits = Health(), 0.0, []
+    _drain(health)
+    while health.circuit_open(now):
+        waits.append(health.wait_s(now))
+        now += waits[-1]
+        health.ended(is_probe=_send(health, now))
+    assert waits[:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    assert set(waits[7:]) == {60.0}
+    assert 1800 <= now < 1860
+
+
+def test_failures_of_what_was_in_flight_do_not_lengthen_the_first_wait():
+    """Sixty attempts that fail together open the circuit once."""
+    health = Health()
+    _drain(health)
+    for _ in range(60):
+        health.circuit_open(0.01)
+    assert health.wait_s(0.01) == pytest.approx(1.0)
+
+
+def test_one_success_closes_the_circuit():
+    """The first success ends probing at once, without waiting the rest of the pause."""
+    health = Health()
+    _drain(health)
+    health.circuit_open(0.0)
+    health.succeeded(0, retry_cost=0)
+    assert health.wait_s(0.0) == 0.0
+
+
+def test_another_rows_success_makes_a_403_its_rows_own():
+    """A key that works for another row is not at fault."""
+    health = Health()
+    health.ended(is_probe=_send(health, 0.0, row=1))
+    assert health.suspect(0.0, row=1) == "open"
+    health.ended(is_probe=_send(health, 0.1, row=2))
+    health.succeeded(2, retry_cost=0)
+    assert health.verdict(0.2) == "row"
+
+
+def test_another_rows_equal_failure_makes_it_everybodys():
+    """Two rows refused in the same way: it is the key."""
+    health = Health()
+    assert health.suspect(0.0, row=1) == "open"
+    assert health.suspect(0.1, row=2) == "run"
+    assert health.verdict(0.2) == "run"
+
+
+def test_a_row_that_is_alone_decides_about_itself():
+    """With nobody else calling, the same row is tried again, and its second failure decides."""
+    health = Health()
+    assert health.suspect(0.0, row=1) == "open"
+    assert health.verdict(0.4) == "open"
+    assert health.verdict(0.5) == "alone"
+    assert health.suspect(0.6, row=1) == "run"
+
+
+def test_a_slow_neighbour_is_waited_for():
+    """While another row's attempt is in flight, the suspect is not alone."""
+    health = Health()
+    _send(health, 0.0, row=2)
+    health.suspect(0.0, row=1)
+    assert health.verdict(60.0) == "open"
+
+
+def test_acquitted_means_forgotten():
+    """After a verdict the next 403 is judged afresh."""
+    health = Health()
+    health.suspect(0.0, row=1)
+    health.suspect(0.0, row=2)
+    health.acquit()
+    assert not health.is_probing
+    assert health.suspect(1.0, row=3) == "open"
+
+
+def test_twenty_equal_failures_trip_the_breaker():
+    """The twentieth equal failure without a success stops the run."""
+    breaker = Breaker()
+    assert [breaker.failed("context_length") for _ in range(20)] == [False] * 19 + [True]
+
+
+def test_a_success_or_another_cause_begins_the_count_anew():
+    """Failures that differ, or that successes interrupt, are rows' own."""
+    breaker = Breaker()
+    for _ in range(19):
+        breaker.failed("context_length")
+    breaker.succeeded()
+    assert not breaker.failed("context_length")
+    for cause in ["a", "b"] * 40:
+        assert not breaker.failed(cause)
+
+
+def test_more_than_half_of_the_last_200_trips_the_breaker():
+    """A run that mostly fails stops, however the failures are spread."""
+    breaker = Breaker()
+    trips = []
+    for number in range(400):
+        if number % 3 == 0:
+            breaker.succeeded()
+        else:
+            trips.append(breaker.failed(f"cause {number % 2}"))
+    assert trips.count(True) > 0
+    assert trips.index(True) >= 130
+
+
+def test_one_in_a_hundred_never_trips_the_breaker():
+    """Failures of single rows do not stop a run."""
+    breaker = Breaker()
+    for number in range(10_000):
+        if number % 100 == 0:
+            assert not breaker.failed("context_length")
+        else:
+            breaker.succeeded()
