@@ -96,7 +96,7 @@ class DefaultReplies:
 
     def _answer(self, request: SimRequest, number: int) -> Completion:
         subject = " ".join(request.prompt[-60:].split())
-        text = f"On “{subject}”: {self._answers[number % _ANSWERS]}"
+        text = f"On '{subject}': {self._answers[number % _ANSWERS]}"
         if request.max_tokens is not None and len(text) > request.max_tokens * _CHARS_PER_TOKEN:
             return Completion(text[: request.max_tokens * _CHARS_PER_TOKEN], "length")
         return Completion(text)
