@@ -89,13 +89,14 @@ def run(snippet: Snippet, page: Path, namespace: dict) -> None:
 
 @pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_snippets_of_a_page_run(page, capsys):
-    """The snippets of a page run in order, and print what the page says that they print."""
+def test_the_snippets_of_a_page_run(page, capsys, caplog):
+    """The snippets of a page run in order, print what the page says, and have no row that fails."""
     namespace = {"__name__": f"snippets of {page.name}"}
     for snippet in snippets(page):
         run(snippet, page, namespace)
         printed = capsys.readouterr().out.splitlines()
         assert not snippet.prints or printed == snippet.prints, f"{page}:{snippet.line}"
+    assert [record.getMessage() for record in caplog.records if record.name == "distilabel"] == []
 
 
 def test_a_backend_of_your_own_is_short():
