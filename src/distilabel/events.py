@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CallFailed",
     "CallRetried",
+    "CallReused",
     "CallSucceeded",
     "Event",
     "Observer",
@@ -56,6 +57,16 @@ class CallSucceeded:
     """From the first attempt's start to the reply, waits included."""
     attempts: int
     usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallReused:
+    """A call needed not be made: its reply was kept by an earlier run."""
+
+    stage: StageName
+    row_index: int
+    usage: Usage | None
+    """What it took when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,7 @@ class RunFinished:
 Event: TypeAlias = (
     RunStarted
     | CallSucceeded
+    | CallReused
     | CallRetried
     | CallFailed
     | StageFinished

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 __all__ = [
     "Call",
     "InputRow",
+    "KeptReply",
     "LLMOutput",
     "Message",
     "OnError",
@@ -101,6 +102,17 @@ class Reply:
     """The model that the provider says it served."""
     request_id: str | None = None
     """The provider's own name for the call, to quote in a complaint."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReply:
+    """A reply with what it took to get it; what is kept of a call."""
+
+    reply: Reply
+    attempts: int = 1
+    """HTTP attempts, the last one included."""
+    seconds: float = 0.0
+    """From the first attempt's start to the reply, waits included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,16 @@ Rules:
 
 - What was read out of a reply decides whether the reply was of use: a task that raises
   `InvalidReplyError` has it asked for again, and that is counted as a paid retry.
+- What an earlier run has kept is not asked for again. What is bought is handed to the recorder
+  before anybody sees it, and nothing can be cancelled in between.
 - What is the server's trouble (throttled, warming, an open circuit, a key under suspicion) costs
   the call no attempt: the gate holds it back until the server is well, or gives the server up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
@@ -24,7 +25,9 @@ from distilabel.errors import (
     TransientError,
     WarmingError,
 )
-from distilabel.events import CallFailed, CallRetried, CallSucceeded
+from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded
+from distilabel.llm.flight import Flight
+from distilabel.types import KeptReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +37,23 @@ if TYPE_CHECKING:
     from distilabel.llm.base import LLM
     from distilabel.types import Call, Reply, StageName
 
-__all__ = ["Answer", "CallContext", "ask"]
+__all__ = ["Answer", "CallContext", "Recorder", "ask"]
 
 T = TypeVar("T")
 
 _SUSPECT_STATUSES = frozenset({401, 403})
+
+
+class Recorder(Protocol):
+    """Keeps replies, and finds those that were kept. One row's, in one stage."""
+
+    async def find(self, call: Call, paid_try: int) -> KeptReply | None:
+        """The reply that was kept for this call."""
+        ...
+
+    def keep(self, call: Call, paid_try: int, kept: KeptReply) -> None:
+        """Take a reply that was just bought."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +63,25 @@ class CallContext:
     stage: StageName = "generator"
     row_index: int = 0
     notify: Observer = lambda event: None  # noqa: ARG005 - nobody wants to know
-    is_stopped: Callable[[], bool] = lambda: False
-    """Asked right before each attempt; True: it is not sent."""
+    flight: Flight = field(default_factory=Flight)
+    """The attempts of the run that the call belongs to."""
+    recorder: Recorder | None = None
+    """Keeps what is bought; None: nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
     """A reply that was of use, and what was read out of it."""
 
-    reply: Reply
+    kept: KeptReply
     value: T
-    attempts: int
+    is_reused: bool
+    """It was not bought now: an earlier run had kept it."""
+
+    @property
+    def reply(self) -> Reply:
+        """What the backend said."""
+        return self.kept.reply
 
 
 async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallContext) -> Answer[T]:
@@ -77,25 +100,48 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
     state = llm.retry_policy.start()
     started = anyio.current_time()
     while True:
+        reused = await _find(call, state, context)
         try:
-            reply = await _send(llm, call, state, context)
-            value = read(reply)
+            kept = reused or await _send(llm, call, state, started, context)
+            value = read(kept.reply)
         except CallError as error:
             wait_s = await _react(llm, error, state, context)
+            if reused is not None:
+                continue  # it was waited for, and told, when it was bought
             _tell_retry(error, wait_s, context)
+            await anyio.sleep(wait_s)
         else:
-            seconds = anyio.current_time() - started
-            _tell_success(llm, reply, seconds, state.attempts, context)
-            return Answer(reply, value, state.attempts)
-        await anyio.sleep(wait_s)
+            _tell_success(llm, kept, context, is_reused=reused is not None)
+            return Answer(kept, value, is_reused=reused is not None)
 
 
-async def _send(llm: LLM, call: Call, state: RetryState, context: CallContext) -> Reply:
-    state.attempts += 1
-    reply = await llm.gate.send(partial(llm.attempt, call), context)
+async def _find(call: Call, state: RetryState, context: CallContext) -> KeptReply | None:
+    if context.recorder is None:
+        return None
+    return await context.recorder.find(call, state.paid)
+
+
+async def _send(
+    llm: LLM, call: Call, state: RetryState, started: float, context: CallContext
+) -> KeptReply:
+    async def attempt() -> KeptReply:
+        state.attempts += 1
+        context.flight.departed()
+        try:
+            reply = await llm.attempt(call)
+            kept = KeptReply(reply, state.attempts, anyio.current_time() - started)
+            if context.recorder is not None:
+                context.recorder.keep(call, state.paid, kept)
+        except BaseException:
+            context.flight.lost()
+            raise
+        context.flight.landed()
+        return kept
+
+    kept = await llm.gate.send(attempt, context)
     llm.gate.succeeded(context.row_index, retry_cost=state.spent)
     state.spent = 0
-    return reply
+    return kept
 
 
 async def _react(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:
@@ -159,16 +205,18 @@ def _tell_retry(error: CallError, wait_s: float, context: CallContext) -> None:
     )
 
 
-def _tell_success(
-    llm: LLM, reply: Reply, seconds: float, attempts: int, context: CallContext
-) -> None:
+def _tell_success(llm: LLM, kept: KeptReply, context: CallContext, *, is_reused: bool) -> None:
+    reply = kept.reply
+    if is_reused:
+        context.notify(CallReused(context.stage, context.row_index, reply.usage))
+        return
     context.notify(
         CallSucceeded(
             context.stage,
             context.row_index,
             reply.model or llm.model_name,
-            seconds,
-            attempts,
+            kept.seconds,
+            kept.attempts,
             reply.usage,
         )
     )

@@ -33,6 +33,7 @@ from distilabel.errors import (
 )
 from distilabel.limits import Health, PermitPool, RetryPolicy
 from distilabel.llm.asking import CallContext
+from distilabel.llm.flight import Flight
 from distilabel.llm.gate import Gate
 from distilabel.llm.texts import generate_texts
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
@@ -163,14 +164,17 @@ class LLM(ABC):
         outputs: list[list[LLMOutput]] = [[] for _ in inputs]
         fatal: list[CallError] = []
 
+        flight = Flight()
+
         async def one(index: int, row: InputRow, prompt: PromptText) -> None:
             try:
-                context = CallContext(row_index=index, is_stopped=lambda: bool(fatal))
+                context = CallContext(row_index=index, flight=flight)
                 outputs[index] = await self._outputs(row, prompt, num_generations, context)
             except DispatchStoppedError:
                 return
             except CallError as error:
                 fatal.append(error)
+                flight.stop()
                 group.cancel_scope.cancel()
 
         async with self.session(), anyio.create_task_group() as group:

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from distilabel.limits import Health, HealthStatistics, PermitPool
     from distilabel.llm.asking import CallContext
-    from distilabel.types import Reply
 
 __all__ = ["Gate"]
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -46,7 +47,7 @@ class Gate:
         with self._lock:
             return self._health.statistics()
 
-    async def send(self, attempt: Callable[[], Awaitable[Reply]], context: CallContext) -> Reply:
+    async def send(self, attempt: Callable[[], Awaitable[T]], context: CallContext) -> T:
         """Make one attempt as soon as one may be made.
 
         Raises:
@@ -55,7 +56,7 @@ class Gate:
         while True:
             await self._wait_until_well()
             async with self._permits:
-                if context.is_stopped():
+                if context.flight.is_stopped:
                     raise DispatchStoppedError("the run is stopping")
                 is_probe = self._note_sent(context.row_index)
                 if is_probe is None:

@@ -9,13 +9,13 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from distilabel.errors import CallError, DispatchStoppedError, InvalidReplyError, RunFatalError
-from distilabel.llm.asking import CallContext, ask
+from distilabel.llm.asking import Answer, CallContext, ask
 from distilabel.tasks.base import Parsed, Problem
 from distilabel.types import Call
 
@@ -36,6 +36,8 @@ class Outcome:
     text: str | None = None
     parsed: Parsed | None = None
     error: CallError | None = None
+    answer: Answer[Any] | None = None
+    """The call that brought it, shared by all texts that came with it."""
 
 
 async def generate_texts(
@@ -92,7 +94,7 @@ async def _fill(
             raise
         except CallError as error:
             return done + [Outcome(error=error)] * missing
-        done += answer.value[:missing]
+        done += [replace(outcome, answer=answer) for outcome in answer.value[:missing]]
     return done
 
 

@@ -27,6 +27,7 @@ from anyio.lowlevel import checkpoint
 from distilabel.errors import DispatchStoppedError, RowFailedError
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageFinished, StageInfo
 from distilabel.limits import PermitPool
+from distilabel.llm.flight import Flight
 from distilabel.pipeline.output import Output
 from distilabel.pipeline.stages import Draft, GeneratorStage, LabellerStage
 from distilabel.pipeline.tally import Tally
@@ -83,6 +84,7 @@ class Run:
         self.source = source
         self._settings = settings
         self._tally = Tally()
+        self._flight = Flight()
         self._observers = (self._tally.apply, *observers)
         self._generate, self._label = self._make_stages()
         self._output = Output(is_ordered=settings.ordered)
@@ -105,7 +107,7 @@ class Run:
                 plan.generator_columns,
                 settings.num_generations,
                 self._notify,
-                self._is_stopped,
+                self._flight,
             )
         if plan.labeller is not None and plan.labeller_columns is not None:
             label = LabellerStage(
@@ -114,7 +116,7 @@ class Run:
                 settings.shuffle_before_labelling,
                 settings.seed or 0,
                 self._notify,
-                self._is_stopped,
+                self._flight,
             )
         return generate, label
 
@@ -207,10 +209,8 @@ class Run:
     def _stop(self, rows: TaskGroup, error: Exception) -> None:
         if self._failure is None:
             self._failure = error
+        self._flight.stop()
         rows.cancel_scope.cancel()
-
-    def _is_stopped(self) -> bool:
-        return self._failure is not None
 
     def _notify(self, event: Event) -> None:
         for observer in self._observers:

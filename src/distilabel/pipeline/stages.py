@@ -23,11 +23,12 @@ from distilabel.llm.texts import Outcome, generate_texts, read_text
 from distilabel.types import Call, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from distilabel.dataset.schema import StageColumns
     from distilabel.events import Observer
     from distilabel.llm.base import LLM
+    from distilabel.llm.flight import Flight
     from distilabel.tasks.base import Parsed, Problem
     from distilabel.types import PromptText, Reply, StageName
 
@@ -89,7 +90,7 @@ class GeneratorStage:
     columns: StageColumns
     num_generations: int
     notify: Observer
-    is_stopped: Callable[[], bool]
+    flight: Flight
     breaker: Breaker = field(default_factory=Breaker)
 
     async def run(self, draft: Draft) -> None:
@@ -101,7 +102,7 @@ class GeneratorStage:
         prompted = _render("generator", self.llm, draft, {})
         outcomes = [Outcome()] * self.num_generations
         if prompted is not None:
-            context = CallContext("generator", draft.index, self.notify, self.is_stopped)
+            context = CallContext("generator", draft.index, self.notify, self.flight)
             outcomes = await generate_texts(
                 self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
             )
@@ -138,7 +139,7 @@ class LabellerStage:
     shuffles: bool
     seed: int
     notify: Observer
-    is_stopped: Callable[[], bool]
+    flight: Flight
     breaker: Breaker = field(default_factory=Breaker)
 
     async def run(self, draft: Draft) -> None:
@@ -182,7 +183,7 @@ class LabellerStage:
                 raise InvalidReplyError("the reply holds no text", cause="no_choices")
             return read_text(self.llm.task, reply.texts[0], prompted.inputs)
 
-        context = CallContext("labeller", draft.index, self.notify, self.is_stopped)
+        context = CallContext("labeller", draft.index, self.notify, self.flight)
         try:
             answer = await ask(self.llm, Call(prompted.prompt), read, context)
         except RunFatalError:

@@ -9,17 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
 
+from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
 from distilabel.pipeline.plan import make_plan, user_columns_read
 from distilabel.pipeline.run import Run
-from distilabel.pipeline.source import open_source
+from distilabel.pipeline.source import as_dataset, open_source
+from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import datasets
+
+    from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
     from distilabel.llm.base import LLM
     from distilabel.pipeline.plan import Plan
@@ -36,8 +43,9 @@ _log = logging.getLogger("distilabel")
 class RowStream(AsyncIterator["Row"]):
     """Finished rows, one at a time. Several tasks may take from it."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, source: datasets.Dataset | None = None) -> None:
         self._run = run
+        self._source = source
         self._is_open = True
         self._final: RunSummary | None = None
 
@@ -54,6 +62,21 @@ class RowStream(AsyncIterator["Row"]):
     def statistics(self) -> RunStatistics:
         """Rows in hand and permits in use, at this moment."""
         return self._run.statistics()
+
+    def to_dataset(self, rows: Iterable[Row]) -> CustomDataset:
+        """The data set of rows that were taken from this stream, in the order of the input.
+
+        For a program that wants each row as it completes and a data set in the end; call it after
+        the block. It imports `datasets` and copies the rows: in an event loop with other work, in
+        a thread.
+
+        Raises:
+            ValueError: a row is there twice.
+        """
+        assembler = DatasetAssembler(self.plan.schema, keeps_user_columns=self._source is None)
+        for row in rows:
+            assembler.add(row)
+        return assembler.build(self._source, task=self.plan.task, run=self.run)
 
     async def __anext__(self) -> Row:
         if not self._is_open:
@@ -105,27 +128,32 @@ async def open_stream(
     async with AsyncExitStack() as sessions:
         for _, llm in plan.stages:
             await sessions.enter_async_context(llm.session())
-        stream = RowStream(Run(plan, settings, source, observers))
+        bar = ProgressBar() if settings.display_progress_bar else None
+        watching = observers if bar is None else (*observers, bar.observe)
+        stream = RowStream(Run(plan, settings, source, watching), as_dataset(rows))
         try:
-            async with _running(stream) as rows_out:
-                yield rows_out
+            async with bar or nullcontext(), _running(stream):
+                yield stream
         finally:
-            _report(stream.close(), settings)
+            _report(stream.run, settings)
 
 
 @asynccontextmanager
-async def _running(stream: RowStream) -> AsyncGenerator[RowStream]:
+async def _running(stream: RowStream) -> AsyncGenerator[None]:
     left_with: BaseException | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(stream.execute)
-        try:
-            yield stream
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised below, outside the group
-            left_with = error
-        finally:
-            group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(stream.execute)
+            try:
+                yield
+            except (asyncio.CancelledError, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised below, outside the group
+                left_with = error
+            finally:
+                group.cancel_scope.cancel()
+    finally:
+        stream.close()
     if left_with is not None:
         raise left_with
 
