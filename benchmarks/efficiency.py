@@ -2,11 +2,11 @@
 
 Two stages over a simulated endpoint in a process of its own, with a lognormal latency. The ideal is
 the makespan of a perfect client on the endpoint's own draws (see `ideal.py`). Clients run one after
-another, each in a fresh process (see `clients.py` for what the clock includes).
+another, each in a fresh process (see `_clients.py` for what the clock includes).
 
 A run's end hangs on a few long draws, and which stage gets them is luck: that alone moves a run by
-2 or 3 % either way. So there are two ratios. "against ideal" takes the draws in the order in which a
-perfect client would have drawn them; "same draws" gives each stage of the perfect client those
+2 or 3 % either way. So there are two ratios. "ratio" takes the draws in the order in which a
+perfect client would have drawn them. "same draws" gives each stage of the perfect client those
 that this run's stage got, read from the endpoint's ledger, and is free of that luck.
 """
 
@@ -21,14 +21,15 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
-from clients import CLIENTS, GENERATOR, LABELLER, Job, Measured
-from ideal import Makespan, perfect, simulate
-from machine import describe
 from rich.console import Console
 from rich.table import Table
 
+from _clients import CLIENTS, GENERATOR, LABELLER, Job, Measured
+from _machine import describe
 from distilabel.testing import Latency, LedgerReport, SimulatedEndpoint
+from ideal import Makespan, perfect, simulate
 
+_WIDTH = 112
 _RATIO_MAX = 1.05
 _FIRST_ROW_MAX = 2.0
 """First row out, in medians of one generation and one label."""
@@ -44,10 +45,12 @@ class Run:
 
     @property
     def ratio(self) -> float:
+        """Against a perfect client that draws in its own order."""
         return self.measured.wall_s / self.ideal.total_s
 
     @property
     def ratio_same_draws(self) -> float:
+        """Against a perfect client whose stages get the draws that this run's got."""
         return self.measured.wall_s / self.same_draws.total_s
 
 
@@ -55,7 +58,7 @@ def main() -> None:
     options = _options()
     names = options.clients.split(",")
     runs: dict[str, list[Run]] = {name: [] for name in names}
-    console = Console()
+    console = Console(width=_WIDTH)
     console.print(describe(), highlight=False)
     for seed in range(options.seed, options.seed + options.runs):
         latency = Latency.lognormal(options.median, options.sigma, seed)
@@ -103,7 +106,7 @@ def _run(client: str, latency: Latency, rows: int, permits: int) -> Run:
     with SimulatedEndpoint.process(latency=latency, ledger="calls") as endpoint:
         job = Job(client, endpoint.openai_url, rows, permits)
         child = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("clients.py"))],
+            [sys.executable, str(Path(__file__).with_name("_clients.py"))],
             input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
             check=True,
@@ -128,25 +131,26 @@ def _same_draws(ledger: LedgerReport, latency: Latency, rows: int, permits: int)
 
 def _table(runs: dict[str, list[Run]], options: argparse.Namespace) -> Table:
     table = Table(
-        title=f"{options.rows} rows, 2 stages × {options.permits} permits, "
-        f"median {options.median:g} s, sigma {options.sigma:g}, {options.runs} runs (medians)",
+        title=f"{options.rows} rows, two stages of {options.permits} permits, median "
+        f"{options.median:g} s, sigma {options.sigma:g}; medians of {options.runs} runs",
+        caption="first row: the ideal's in brackets; memory: of it before the run in brackets",
     )
-    columns = ("wall s", "ideal s", "against ideal", "same draws", "first row s")
-    for column in ("client", *columns, "ideal", "CPU ms/row", "peak MB", "of it, imports"):
-        table.add_column(column, justify="left" if column == "client" else "right")
+    table.add_column("client")
+    for column in ("wall", "ideal", "ratio", "same draws", "first row", "CPU per row", "memory"):
+        table.add_column(column, justify="right")
     for name, done in runs.items():
         measured = [run.measured for run in done]
+        first_row_s = median(run.ideal.first_row_s for run in done)
         table.add_row(
             name,
-            f"{median(m.wall_s for m in measured):.2f}",
-            f"{median(run.ideal.total_s for run in done):.2f}",
+            f"{median(m.wall_s for m in measured):.2f} s",
+            f"{median(run.ideal.total_s for run in done):.2f} s",
             f"{median(run.ratio for run in done):.3f}",
             f"{median(run.ratio_same_draws for run in done):.3f}",
-            f"{median(m.first_row_s for m in measured):.2f}",
-            f"{median(run.ideal.first_row_s for run in done):.2f}",
-            f"{median(m.cpu_s for m in measured) / options.rows * 1000:.2f}",
-            f"{median(m.rss_peak_mb for m in measured):.0f}",
-            f"{median(m.rss_before_mb for m in measured):.0f}",
+            f"{median(m.first_row_s for m in measured):.2f} s ({first_row_s:.2f})",
+            f"{median(m.cpu_s for m in measured) / options.rows * 1000:.2f} ms",
+            f"{median(m.rss_peak_mb for m in measured):.0f} MB "
+            f"({median(m.rss_before_mb for m in measured):.0f})",
         )
     return table
 

@@ -3,8 +3,8 @@
 The endpoint runs in a process of its own and answers at once, so a client does nothing but work.
 "bare aiohttp" is the floor: N tasks that post a body encoded beforehand and decode the reply. The
 rest is this library: one stage (a call a row), and two (two calls a row; the figure is per call).
-CPU is that of the client's process, user and kernel mode; the best of `--repeat` rounds, as anything
-else that runs on the machine can only add to it.
+CPU is that of the client's process, user and kernel mode; the best of `--repeat` rounds
+counts, as whatever else runs on the machine can only add to it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import datasets
 import msgspec
-from machine import describe
 from rich.console import Console
 from rich.table import Table
 
+from _machine import describe
 from distilabel.llm import OpenAILLM
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
@@ -73,9 +73,7 @@ def _generator(url: str, in_flight: int) -> OpenAILLM:
 
 def _labeller(url: str, in_flight: int) -> OpenAILLM:
     task = UltraFeedbackTask.for_overall_quality()
-    return OpenAILLM(
-        task, model=_MODEL, base_url=url, openai_api_key="none", num_threads=in_flight
-    )
+    return OpenAILLM(task, model=_MODEL, base_url=url, openai_api_key="none", num_threads=in_flight)
 
 
 async def _agenerate_llm(url: str, rows: int, in_flight: int) -> int:
@@ -134,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     console.print(describe(), highlight=False)
-    table = Table(title=f"CPU per call in µs, zero latency (best of {options.repeat})")
+    table = Table(title="Microseconds of CPU per call at zero latency")
     table.add_column("client")
     for in_flight in options.in_flight:
         table.add_column(f"{in_flight} in flight", justify="right")
@@ -146,12 +144,12 @@ def main() -> None:
     console.print(table)
 
 
-def _best(way: Any, url: str, options: argparse.Namespace, in_flight: int) -> float:
+def _best(way: Way, url: str, options: argparse.Namespace, in_flight: int) -> float:
     asyncio.run(way(url, max(in_flight, 200), in_flight))  # imports and caches
     return min(_cpu_us(way, url, options.calls, in_flight) for _ in range(options.repeat))
 
 
-def _cpu_us(way: Any, url: str, calls: int, in_flight: int) -> float:
+def _cpu_us(way: Way, url: str, calls: int, in_flight: int) -> float:
     started = time.process_time()
     done = asyncio.run(way(url, calls, in_flight))
     return (time.process_time() - started) / done * 1e6

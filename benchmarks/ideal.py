@@ -113,7 +113,9 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.6, help="how scattered they are (0.6)")
     parser.add_argument("--seeds", type=int, default=20, help="runs to average over (20)")
     options = parser.parse_args()
-    table = Table(title=f"{options.rows} rows, 2 × {options.permits} permits, {options.seeds} seeds")
+    table = Table(
+        title=f"{options.rows} rows, two stages of {options.permits} permits, {options.seeds} seeds"
+    )
     for column in ("rows in hand for each permit", "mean seconds", "mean ratio", "worst ratio"):
         table.add_column(column, justify="right")
     unbounded = _totals(options, None)

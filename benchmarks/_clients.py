@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import msgspec
-from machine import rss_mb
 from openai import AsyncOpenAI
 
+from _machine import rss_mb
 from distilabel.events import Event, RowFinished
 from distilabel.llm import OpenAILLM
 from distilabel.pipeline import Pipeline
@@ -146,7 +146,9 @@ CLIENTS = {"generate": _generate, "stream": _stream, "by hand": _by_hand}
 
 def measure(job: Job) -> Measured:
     """Run one client in this process."""
-    texts = [f"Question {k}: why does the moon seem larger near the horizon?" for k in range(job.rows)]
+    texts = [
+        f"Question {k}: why does the moon seem larger near the horizon?" for k in range(job.rows)
+    ]
     dataset = datasets.Dataset.from_dict({"input": texts})
     rss_before_mb, cpu_before_s = rss_mb(), time.process_time()
     clock = _Clock()
