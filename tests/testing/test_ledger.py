@@ -100,3 +100,14 @@ def test_errors_are_not_paid(connect, post, read_reply):
             read_reply(connection)
         endpoint.wait_until(lambda ledger: ledger.in_flight == 0)
     assert (endpoint.ledger.paid, endpoint.ledger.statuses) == (1, {503: 2, 200: 1})
+
+
+def test_what_was_received_is_noted(connect, post, read_reply):
+    """Whoever has read a reply finds it in the ledger at once, without waiting for anything."""
+    with SimulatedEndpoint() as endpoint:
+        connection = connect(endpoint.url)
+        for count in range(1, 301):
+            connection.sendall(post())
+            read_reply(connection)
+            ledger = endpoint.ledger
+            assert (ledger.delivered, ledger.in_flight, len(ledger.calls)) == (count, 0, count)

@@ -167,29 +167,38 @@ class Connection(asyncio.Protocol):
             return
         if transport.get_write_buffer_size():
             return  # resume_writing goes on
+        ledger = self._simulator.ledger
+        ledger.begin_send()
+        try:
+            is_over = self._write(plan, transport, pieces)
+            if is_over:
+                # A write that failed leaves an empty buffer, too, but a closing transport.
+                is_delivered = not transport.is_closing()
+                self._release(plan, is_delivered=is_delivered, is_abandoned=False)
+        finally:
+            ledger.end_send()
+        if is_over:
+            self._end(plan.outgoing.ending, transport)
+
+    def _write(self, plan: "Plan", transport: asyncio.Transport, pieces: "Iterator[bytes]") -> bool:
+        """Write what can be written; whether that was all, and nothing else is to come."""
         for piece in pieces:
             transport.write(piece)
             if transport.get_write_buffer_size():
-                return
+                return False
             if plan.outgoing.every_s > 0:
                 self._timer = self._loop.call_later(plan.outgoing.every_s, self._pump)
-                return
-        self._conclude(plan, transport)
+                return False
+        return plan.outgoing.ending is not Ending.HANG
 
-    def _conclude(self, plan: "Plan", transport: asyncio.Transport) -> None:
-        ending = plan.outgoing.ending
-        if ending is Ending.HANG:
-            return
-        if ending is Ending.KEEP and not self._is_kept_alive:
-            ending = Ending.CLOSE
-        # A write that failed leaves an empty buffer, too, but a closing transport.
-        self._release(plan, is_delivered=not transport.is_closing(), is_abandoned=False)
-        if ending is Ending.KEEP:
-            self._advance()
-        elif ending is Ending.CLOSE:
-            transport.close()
-        else:
+    def _end(self, ending: Ending, transport: asyncio.Transport) -> None:
+        """Go on with the next request, or end the connection as the plan says."""
+        if ending is Ending.RESET:
             _reset(transport)
+        elif ending is Ending.KEEP and self._is_kept_alive:
+            self._advance()
+        else:
+            transport.close()
 
     def _release(self, plan: "Plan", *, is_delivered: bool, is_abandoned: bool) -> None:
         """Hand back the plan, and the slot to whom has waited longest."""

@@ -212,7 +212,7 @@ class SimulatedEndpoint:
     @property
     def ledger(self) -> Ledger:
         """What was asked and answered; it can be read after the end, too."""
-        return self._started().ledger
+        return self._started().ledger.settled()
 
     def endpoint_url(self, name: str) -> str:
         """The URL of an Inference Endpoint."""

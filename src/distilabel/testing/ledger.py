@@ -13,18 +13,26 @@ Rules:
 - It is *abandoned* when the client went away before the reply was due.
 - A key is never stored: only whether there was one.
 
-One thread writes (that of the server); any thread may read. Memory: detail ``calls`` keeps one
+One thread writes (that of the server); any thread may read. A reply can reach its reader a moment
+before the server's thread has noted it; `Ledger.settled`, by which `SimulatedEndpoint.ledger` is
+read, waits for that moment to pass. (A reply too large for the socket's buffer is noted later: wait
+for ``in_flight == 0``.)
+
+Memory: detail ``calls`` keeps one
 record a call; ``bodies`` keeps one hash a distinct body (about 150 bytes), for ``repeated`` and
 attempt numbers; ``counters`` keeps neither: every attempt is then a first and ``repeated`` is 0.
 """
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from distilabel.testing.request import GENERATION_ROUTES
 
 __all__ = ["Call", "Detail", "Ledger", "LedgerReport"]
+
+_SETTLE_MAX_S = 0.1
 
 Detail: TypeAlias = Literal["calls", "bodies", "counters"]
 
@@ -96,6 +104,7 @@ class Ledger:
     def __init__(self, detail: Detail = "calls") -> None:
         self.detail: Detail = detail
         self.in_flight = 0
+        self._sends = 0  # odd while bytes are being handed over that are not noted yet
         self.clear()
 
     def clear(self) -> None:
@@ -113,6 +122,21 @@ class Ledger:
     def calls(self) -> tuple[Call, ...]:
         """Every finished call, in the order of finishing; empty unless the detail is ``calls``."""
         return tuple(self._calls)
+
+    def settled(self) -> Self:
+        """The ledger, once what is being sent at this moment is noted: microseconds."""
+        sends, deadline_s = self._sends, time.monotonic() + _SETTLE_MAX_S
+        while sends % 2 and sends == self._sends and time.monotonic() < deadline_s:
+            pass  # neither a lock nor a sleep: this is read on event loops, too
+        return self
+
+    def begin_send(self) -> None:
+        """Note that bytes are about to be handed over."""
+        self._sends += 1
+
+    def end_send(self) -> None:
+        """Note that what was handed over is noted."""
+        self._sends += 1
 
     def open(self, route: str, body_hash: bytes) -> int:
         """Note that a request has arrived, and say which attempt it is."""
