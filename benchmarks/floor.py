@@ -27,7 +27,11 @@ from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
 from distilabel.testing import SimulatedEndpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import TypeAlias
+
+    Way: TypeAlias = Callable[[str, int, int], Awaitable[int]]
+    """Makes calls to a URL, so many, so many at once; the number of calls made."""
 
 _IN_FLIGHT = (16, 64, 512)
 _MODEL = "simulated-model"
@@ -61,63 +65,71 @@ async def _bare(url: str, rows: int, in_flight: int) -> int:
     return rows
 
 
-def _generator(url: str, in_flight: int) -> OpenAILLM:
-    return OpenAILLM(
-        TextGenerationTask(),
-        model=_MODEL,
-        base_url=url,
-        openai_api_key="none",
-        num_threads=in_flight,
-    )
+def _settings(url: str, in_flight: int) -> dict[str, Any]:
+    return {
+        "model": _MODEL,
+        "base_url": url,
+        "openai_api_key": "none",
+        "num_threads": in_flight,
+    }
 
 
-def _labeller(url: str, in_flight: int) -> OpenAILLM:
-    task = UltraFeedbackTask.for_overall_quality()
-    return OpenAILLM(task, model=_MODEL, base_url=url, openai_api_key="none", num_threads=in_flight)
+def _one_stage(url: str, in_flight: int) -> Pipeline:
+    return Pipeline(OpenAILLM(TextGenerationTask(), **_settings(url, in_flight)))
 
 
 async def _agenerate_llm(url: str, rows: int, in_flight: int) -> int:
-    inputs = [{"input": text} for text in _texts(rows)]
-    await _generator(url, in_flight).agenerate(inputs)
+    llm = OpenAILLM(TextGenerationTask(), **_settings(url, in_flight))
+    await llm.agenerate([{"input": text} for text in _texts(rows)])
     return rows
+
+
+async def _drain(pipe: Pipeline, rows: Iterable[dict[str, str]], batch_size: int) -> int:
+    count = 0
+    async with pipe.stream(rows, batch_size=batch_size) as finished:
+        async for _ in finished:
+            count += 1
+    return count
 
 
 async def _stream(url: str, rows: int, in_flight: int) -> int:
-    pipe = Pipeline(_generator(url, in_flight))
-    async with pipe.stream([{"input": text} for text in _texts(rows)]) as finished:
-        async for _ in finished:
-            pass
-    return rows
+    texts = [{"input": text} for text in _texts(rows)]
+    return await _drain(_one_stage(url, in_flight), texts, 1)
 
 
-async def _stream_lazy(url: str, rows: int, in_flight: int) -> int:
-    pipe = Pipeline(_generator(url, in_flight))
-    async with pipe.stream({"input": text} for text in _texts(rows)) as finished:
-        async for _ in finished:
-            pass
-    return rows
+async def _stream_lazily(url: str, rows: int, in_flight: int) -> int:
+    texts = ({"input": text} for text in _texts(rows))
+    return await _drain(_one_stage(url, in_flight), texts, 1)
+
+
+async def _stream_lazily_by_32(url: str, rows: int, in_flight: int) -> int:
+    texts = ({"input": text} for text in _texts(rows))
+    return await _drain(_one_stage(url, in_flight), texts, 32)
 
 
 async def _generate(url: str, rows: int, in_flight: int) -> int:
-    pipe = Pipeline(_generator(url, in_flight))
-    await pipe.agenerate(datasets.Dataset.from_dict({"input": _texts(rows)}))
-    return rows
+    dataset = datasets.Dataset.from_dict({"input": _texts(rows)})
+    return len(await _one_stage(url, in_flight).agenerate(dataset))
 
 
-async def _generate_two(url: str, rows: int, in_flight: int) -> int:
-    each = max(1, in_flight // 2)
-    pipe = Pipeline(_generator(url, each), _labeller(url, each))
-    await pipe.agenerate(datasets.Dataset.from_dict({"input": _texts(rows // 2)}))
-    return rows // 2 * 2
+async def _generate_twice(url: str, rows: int, in_flight: int) -> int:
+    settings = _settings(url, max(1, in_flight // 2))
+    pipe = Pipeline(
+        OpenAILLM(TextGenerationTask(), **settings),
+        OpenAILLM(UltraFeedbackTask.for_overall_quality(), **settings),
+    )
+    dataset = datasets.Dataset.from_dict({"input": _texts(rows // 2)})
+    return 2 * len(await pipe.agenerate(dataset))
 
 
-WAYS: dict[str, Callable[[str, int, int], Awaitable[int]]] = {
+WAYS: dict[str, Way] = {
     "bare aiohttp": _bare,
     "llm.agenerate": _agenerate_llm,
-    "stream, 1 stage": _stream,
-    "stream of a generator, 1 stage": _stream_lazy,
-    "generate, 1 stage": _generate,
-    "generate, 2 stages": _generate_two,
+    "stream of a list": _stream,
+    "stream of a generator": _stream_lazily,
+    "the same, batch_size=32": _stream_lazily_by_32,
+    "generate": _generate,
+    "generate, two stages": _generate_twice,
 }
 
 
