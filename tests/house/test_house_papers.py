@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import distilabel
+from distilabel.limits import HealthPolicy, RetryPolicy
+from distilabel.transport import Timeouts
 
 ROOT = Path(__file__).parents[2]
 PAPERS = [
@@ -118,3 +120,17 @@ def test_the_layers_are_those_that_are_checked():
     assert drawn is not None
     checked = pyproject()["tool"]["importlinter"]["contracts"][0]["layers"]
     assert drawn[1].splitlines() == [layer.replace("(", "").replace(")", "") for layer in checked]
+
+
+def test_the_numbers_of_failures_are_those_that_are_used():
+    """Each number in the table of the page on failures is the default of the setting it names."""
+    rows = re.findall(
+        r"^\| `(\w+)\.(\w+)` \| ([\d.]+) \|$",
+        (ROOT / "docs/design/failures.md").read_text(),
+        re.MULTILINE,
+    )
+    homes = {home.__name__: home() for home in (RetryPolicy, HealthPolicy, Timeouts)}
+    assert {f"{home}.{name}": float(number) for home, name, number in rows} == {
+        f"{home}.{name}": getattr(homes[home], name) for home, name, _ in rows
+    }
+    assert rows

@@ -43,11 +43,6 @@ def test_no_test_sleeps(file):
     tree = ast.parse(file.read_text())
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.While)]
     polls = {id(node) for loop in loops for node in ast.walk(loop)}
-        id(node)
-        for loop in ast.walk(tree)
-        if isinstance(loop, ast.While)
-        for node in ast.walk(loop)
-    }
     sleeps = [
         node.lineno
         for node in ast.walk(tree)
