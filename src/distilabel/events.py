@@ -107,6 +107,8 @@ class RowFinished:
 
     row_index: int
     errors: tuple[RowError, ...]
+    is_resumed: bool = False
+    """No call was made for it: earlier runs had kept them all."""
 
 
 @dataclass(frozen=True, slots=True)

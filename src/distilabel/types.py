@@ -167,7 +167,9 @@ class RunSummary:
     failed_by_cause: Mapping[str, int] = field(default_factory=dict[str, int])
     """Rows by cause of failure; a row with two causes counts under both."""
     calls: int = 0
-    """Calls that brought a reply which was used."""
+    """Calls that were made and brought a reply which was used."""
+    calls_reused: int = 0
+    """Calls that needed not be made, because an earlier run had kept their replies."""
     retries: int = 0
     """Attempts that were repeated after a failure that costs nothing (throttled, reset, …)."""
     paid_retries: int = 0

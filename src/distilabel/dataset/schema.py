@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from distilabel.tasks.base import ColumnType
     from distilabel.types import StageName
 
-__all__ = ["ResultSchema", "StageColumns"]
+__all__ = ["CALL_METADATA", "ResultSchema", "StageColumns"]
+
+CALL_METADATA = "call_metadata"
+"""The column of `include_metadata=True`: for each call of the row, where its values come from."""
 
 _OWN_COLUMNS: Final[Mapping[StageName, tuple[str, str, str]]] = {
     "generator": ("generation_model", "generation_prompt", "raw_generation_responses"),
@@ -150,6 +153,8 @@ class ResultSchema:
 
     stages: tuple[StageColumns, ...]
     """In the order in which they run."""
+    has_call_metadata: bool = False
+    """Whether the column `CALL_METADATA` comes last."""
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -166,12 +171,37 @@ class ResultSchema:
     @property
     def names(self) -> tuple[str, ...]:
         """All added columns, in order."""
-        return tuple(chain.from_iterable(stage.names for stage in self.stages))
+        extra = (CALL_METADATA,) if self.has_call_metadata else ()
+        return (*chain.from_iterable(stage.names for stage in self.stages), *extra)
 
     def features(self) -> datasets.Features:
         """The features of the added columns, in order."""
         from datasets import Features
 
-        return Features(
-            {name: feature for stage in self.stages for name, feature in stage.features().items()}
-        )
+        features = {
+            name: feature for stage in self.stages for name, feature in stage.features().items()
+        }
+        if self.has_call_metadata:
+            features[CALL_METADATA] = _call_metadata_feature()
+        return Features(features)
+
+
+def _call_metadata_feature() -> Any:
+    from datasets import List, Value  # 0.8 s
+
+    text, number = Value("string"), Value("int64")
+    return List(
+        {
+            "stage": text,
+            "generations": List(number),
+            "model": text,
+            "request_id": text,
+            "attempts": number,
+            "finish_reasons": List(text),
+            "prompt_tokens": number,
+            "completion_tokens": number,
+            "cached_tokens": number,
+            "seconds": Value("float64"),
+            "cause": text,
+        }
+    )

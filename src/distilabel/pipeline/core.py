@@ -66,6 +66,7 @@ class Pipeline:
         on_error: OnError = "collect",
         max_cost: float | None = None,
         seed: int | None = None,
+        include_metadata: bool = False,
         on_event: Observer | None = None,
     ) -> CustomDataset:
         """Run over all rows and return them as a data set, in the order of the input.
@@ -89,6 +90,8 @@ class Pipeline:
                 stops at the first.
             max_cost: a ceiling in US dollars. Not built yet: refused.
             seed: what the shuffling is drawn from.
+            include_metadata: add the column `call_metadata`: for each call of a row the served
+                model, request id, attempts, finish reasons, tokens, seconds and cause of failure.
             on_event: called with each `distilabel.events.Event`; must be quick and not raise.
 
         Returns:
@@ -117,6 +120,7 @@ class Pipeline:
         on_error: OnError = "collect",
         max_cost: float | None = None,
         seed: int | None = None,
+        include_metadata: bool = False,
         on_event: Observer | None = None,
     ) -> CustomDataset:
         """`generate`, for async code: the same arguments, the same result, the same errors."""
@@ -147,6 +151,7 @@ class Pipeline:
         on_error: OnError = "collect",
         max_cost: float | None = None,
         seed: int | None = None,
+        include_metadata: bool = False,
         on_event: Observer | None = None,
         ordered: bool = False,
     ) -> AbstractAsyncContextManager[RowStream]:
@@ -179,6 +184,7 @@ class Pipeline:
         on_error: OnError = "collect",
         max_cost: float | None = None,
         seed: int | None = None,
+        include_metadata: bool = False,
         on_event: Observer | None = None,
         ordered: bool = False,
     ) -> AbstractContextManager[Iterator[Row]]:

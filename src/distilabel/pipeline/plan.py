@@ -35,6 +35,7 @@ class Plan:
     labeller: LLM | None
     generator_columns: StageColumns | None
     labeller_columns: StageColumns | None
+    include_metadata: bool = False
 
     @property
     def stages(self) -> tuple[tuple[StageName, LLM], ...]:
@@ -54,7 +55,8 @@ class Plan:
     def schema(self) -> ResultSchema:
         """All columns that are added."""
         columns = (self.generator_columns, self.labeller_columns)
-        return ResultSchema(tuple(stage for stage in columns if stage is not None))
+        stages = tuple(stage for stage in columns if stage is not None)
+        return ResultSchema(stages, has_call_metadata=self.include_metadata)
 
     @property
     def user_columns_read(self) -> tuple[str, ...]:
@@ -77,6 +79,7 @@ def make_plan(
     *,
     columns: Sequence[str] | None,
     first_row: InputRow | None,
+    include_metadata: bool = False,
 ) -> Plan:
     """Check the columns and declare what is added.
 
@@ -85,6 +88,7 @@ def make_plan(
         labeller: rates, if there is one.
         columns: the data set's; None if there is no row to tell.
         first_row: a row to see how prompts come out; None if there is none.
+        include_metadata: add the column that says where values come from.
 
     Raises:
         ColumnError: a column is missing, or would be overwritten.
@@ -94,6 +98,7 @@ def make_plan(
         labeller,
         _declare("generator", generator, first_row, {}),
         _declare("labeller", labeller, first_row, _example(generator)),
+        include_metadata,
     )
     if columns is not None:
         _check_present(plan, columns)

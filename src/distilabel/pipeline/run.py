@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.lowlevel import checkpoint
 
+from distilabel.dataset.schema import CALL_METADATA
 from distilabel.errors import DispatchStoppedError, RowFailedError
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageFinished, StageInfo
 from distilabel.limits import PermitPool
@@ -201,7 +202,10 @@ class Run:
 
     def _hand_over(self, draft: Draft) -> None:
         errors = tuple(draft.errors)
-        self._notify(RowFinished(draft.index, errors))
+        if self._settings.include_metadata:
+            draft.values[CALL_METADATA] = draft.calls
+        is_resumed = draft.reused > 0 and not draft.bought
+        self._notify(RowFinished(draft.index, errors, is_resumed))
         if errors and self._settings.on_error == "raise":
             raise RowFailedError(draft.index, errors)
         self._output.put(Row(draft.values, index=draft.index, errors=errors))

@@ -33,6 +33,7 @@ class RunSettings:
     on_error: OnError = "collect"
     max_cost: float | None = None
     seed: int | None = None
+    include_metadata: bool = False
     ordered: bool = False
 
     def __post_init__(self) -> None:

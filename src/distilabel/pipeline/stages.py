@@ -20,6 +20,7 @@ from distilabel.errors import CallError, ConfigurationError, InvalidReplyError, 
 from distilabel.limits import Breaker
 from distilabel.llm.asking import CallContext, ask
 from distilabel.llm.texts import Outcome, generate_texts, read_text
+from distilabel.pipeline import provenance
 from distilabel.types import Call, RowError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from distilabel.dataset.schema import StageColumns
     from distilabel.events import Observer
+    from distilabel.llm.asking import Answer
     from distilabel.llm.base import LLM
     from distilabel.llm.flight import Flight
     from distilabel.tasks.base import Parsed, Problem
@@ -43,6 +45,19 @@ class Draft:
     values: dict[str, Any]
     """The user's columns, then those that the stages have added."""
     errors: list[RowError] = field(default_factory=list[RowError])
+    calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Where its values come from; see `provenance`."""
+    bought: int = 0
+    """Calls that had to be made for it."""
+    reused: int = 0
+    """Calls that an earlier run had kept."""
+
+    def count(self, answer: Answer[Any]) -> None:
+        """Note a call."""
+        if answer.is_reused:
+            self.reused += 1
+        else:
+            self.bought += 1
 
     def fail(
         self, stage: StageName, cause: str, message: str, generation: int | None = None
@@ -106,6 +121,9 @@ class GeneratorStage:
             outcomes = await generate_texts(
                 self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
             )
+        draft.calls += provenance.of_generations(outcomes)
+        for answer in {id(o.answer): o.answer for o in outcomes if o.answer is not None}.values():
+            draft.count(answer)
         self._fold(draft, None if prompted is None else prompted.prompt, outcomes)
         _watch(self.breaker, "generator", draft)
 
@@ -190,7 +208,10 @@ class LabellerStage:
             raise
         except CallError as error:
             draft.errors.append(_call_error("labeller", error, None))
+            draft.calls.append(provenance.of_failure("labeller", list(shown.places), error))
             return self._nothing(shown.total, self.llm.model_name, prompted.prompt)
+        draft.count(answer)
+        draft.calls.append(provenance.of_reply("labeller", list(shown.places), answer))
         self._note_problems(draft, shown, answer.value.problems)
         return Label(
             self.llm.model_name,

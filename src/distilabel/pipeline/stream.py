@@ -124,7 +124,13 @@ async def open_stream(
     only = None if needs_all_columns else user_columns_read(generator, labeller)
     source = open_source(rows, batch_size=settings.batch_size, only_columns=only)
     columns = await source.columns()
-    plan = make_plan(generator, labeller, columns=columns, first_row=await source.peek())
+    plan = make_plan(
+        generator,
+        labeller,
+        columns=columns,
+        first_row=await source.peek(),
+        include_metadata=settings.include_metadata,
+    )
     async with AsyncExitStack() as sessions:
         for _, llm in plan.stages:
             await sessions.enter_async_context(llm.session())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from distilabel.events import CallFailed, CallRetried, CallSucceeded, RowFinished
+from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded, RowFinished
 from distilabel.types import RunSummary, Usage
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class Tally:
         self.rows = 0
         self.rows_failed = 0
         self.calls = 0
+        self.calls_reused = 0
         self.calls_failed = 0
+        self.rows_resumed = 0
         self.retries = 0
         self.paid_retries = 0
         self._failed_by_cause: Counter[str] = Counter()
@@ -43,6 +45,7 @@ class Tally:
                 self._cached_tokens += event.usage.cached_tokens
         elif isinstance(event, RowFinished):
             self.rows += 1
+            self.rows_resumed += event.is_resumed
             if event.errors:
                 self.rows_failed += 1
                 self._failed_by_cause.update({error.cause for error in event.errors})
@@ -51,6 +54,8 @@ class Tally:
                 self.paid_retries += 1
             else:
                 self.retries += 1
+        elif isinstance(event, CallReused):
+            self.calls_reused += 1
         elif isinstance(event, CallFailed):
             self.calls_failed += 1
 
@@ -65,7 +70,9 @@ class Tally:
             rows=self.rows,
             rows_failed=self.rows_failed,
             failed_by_cause=dict(self._failed_by_cause.most_common()),
+            rows_resumed=self.rows_resumed,
             calls=self.calls,
+            calls_reused=self.calls_reused,
             retries=self.retries,
             paid_retries=self.paid_retries,
             usage=self.usage,
