@@ -3,6 +3,7 @@
 - `SimulatedEndpoint`: a provider on loopback that speaks OpenAI's API, TGI's, and the hub's for
   Inference Endpoints, with seeded latency, limited capacity, scripted faults, and a ledger of what
   was asked, answered and paid.
+- `ScriptedLLM`: an `LLM` that answers from a script, without any server.
 - `VirtualClock`: an event loop on which an hour of sleeping takes no time.
 - `serve`: a simulated endpoint from the command line.
 
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
     )
     from distilabel.testing.hub_api import HubEndpoint
     from distilabel.testing.latency import Latency
-    from distilabel.testing.ledger import Call, Ledger, LedgerReport
+    from distilabel.testing.ledger import Ledger, LedgerEntry, LedgerReport
     from distilabel.testing.process import EndpointProcess
     from distilabel.testing.request import Completion, SimRequest
+    from distilabel.testing.scripted import ScriptedLLM
     from distilabel.testing.serve import ServeOptions, serve
     from distilabel.testing.virtual_clock import VirtualClock, VirtualClockLoop
 
 __all__ = [
-    "Call",
     "Completion",
     "Delay",
     "Drip",
@@ -62,11 +63,13 @@ __all__ = [
     "Huge",
     "Latency",
     "Ledger",
+    "LedgerEntry",
     "LedgerReport",
     "MalformedJson",
     "NeverAnswers",
     "Reset",
     "Script",
+    "ScriptedLLM",
     "ServeOptions",
     "SimRequest",
     "SimulatedEndpoint",
@@ -80,7 +83,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Call": "ledger",
     "Completion": "request",
     "Delay": "faults",
     "Drip": "faults",
@@ -93,11 +95,13 @@ _HOMES = {
     "Huge": "faults",
     "Latency": "latency",
     "Ledger": "ledger",
+    "LedgerEntry": "ledger",
     "LedgerReport": "ledger",
     "MalformedJson": "faults",
     "NeverAnswers": "faults",
     "Reset": "faults",
     "Script": "faults",
+    "ScriptedLLM": "scripted",
     "ServeOptions": "serve",
     "SimRequest": "request",
     "SimulatedEndpoint": "endpoint",

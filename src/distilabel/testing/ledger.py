@@ -30,7 +30,7 @@ from typing import Literal, Self, TypeAlias
 
 from distilabel.testing.request import GENERATION_ROUTES
 
-__all__ = ["Call", "Detail", "Ledger", "LedgerReport"]
+__all__ = ["Detail", "Ledger", "LedgerEntry", "LedgerReport"]
 
 _SETTLE_MAX_S = 0.1
 
@@ -38,7 +38,7 @@ Detail: TypeAlias = Literal["calls", "bodies", "counters"]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class LedgerEntry:
     """One request and how it ended.
 
     Attributes:
@@ -83,7 +83,7 @@ class LedgerReport:
     abandoned: int = 0
     statuses: dict[int, int] = field(default_factory=dict[int, int])
     by_route: dict[str, int] = field(default_factory=dict[str, int])
-    calls: tuple[Call, ...] = ()
+    calls: tuple[LedgerEntry, ...] = ()
 
 
 class Ledger:
@@ -114,12 +114,12 @@ class Ledger:
         self.paid = self.delivered = self.repeated = self.abandoned = 0
         self.statuses: Counter[int] = Counter()
         self.by_route: Counter[str] = Counter()
-        self._calls: list[Call] = []
+        self._calls: list[LedgerEntry] = []
         self._attempts: dict[bytes, int] = {}
         self._answered: set[bytes] = set()
 
     @property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[LedgerEntry, ...]:
         """Every finished call, in the order of finishing; empty unless the detail is ``calls``."""
         return tuple(self._calls)
 
@@ -169,7 +169,7 @@ class Ledger:
             if body_hash:
                 self._answered.add(body_hash)
 
-    def record(self, call: Call) -> None:
+    def record(self, call: LedgerEntry) -> None:
         """Keep the record of a finished call."""
         self._calls.append(call)
 

@@ -22,7 +22,7 @@ import msgspec
 from distilabel.testing import openai_api, tgi_api
 from distilabel.testing.answers import Answers, error_shape
 from distilabel.testing.http1 import HttpRequest
-from distilabel.testing.ledger import Call, Ledger
+from distilabel.testing.ledger import Ledger, LedgerEntry
 from distilabel.testing.openai_api import Asked, InvalidBodyError
 from distilabel.testing.outgoing import Outgoing, Reply
 from distilabel.testing.request import GENERATION_ROUTES, SimRequest
@@ -222,9 +222,11 @@ def _read(
     return request, problem
 
 
-def _call(plan: Plan, status: int, now_s: float, is_delivered: bool, is_abandoned: bool) -> Call:
+def _call(
+    plan: Plan, status: int, now_s: float, is_delivered: bool, is_abandoned: bool
+) -> LedgerEntry:
     request = plan.request
-    return Call(
+    return LedgerEntry(
         index=request.index,
         attempt=request.attempt,
         route=request.route,
