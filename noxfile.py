@@ -104,4 +104,3 @@ def docs(session: nox.Session) -> None:
     output = ROOT / "docs" / "_build" / "html"
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", str(ROOT / "docs"), str(output))
     session.log(f"built {output / 'index.html'}")
-

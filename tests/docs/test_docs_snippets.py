@@ -3,7 +3,7 @@
 - The snippets of a page run one after another, in one namespace, as a reader would run them.
 - `await` may stand at top level, as in a notebook.
 - What a reader would set up is set up here: keys and addresses, which lead to a simulated provider.
-- Comments that begin with ``#>`` are what a snippet prints.
+- Comments that begin with ``# ->`` are what a snippet prints.
 """
 
 import ast
@@ -36,7 +36,7 @@ class Snippet(NamedTuple):
     @property
     def prints(self) -> list[str]:
         """What it says that it prints."""
-        return [line[2:].strip() for line in self.code.splitlines() if line.startswith("#>")]
+        return [line[4:].strip() for line in self.code.splitlines() if line.startswith("# ->")]
 
 
 def snippets(page: Path) -> list[Snippet]:
