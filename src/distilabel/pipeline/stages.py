@@ -72,8 +72,20 @@ class _Prompted:
     prompt: PromptText
 
 
-def _render(stage: StageName, llm: LLM, draft: Draft, made: Mapping[str, Any]) -> _Prompted | None:
+def _render(
+    columns: StageColumns, llm: LLM, draft: Draft, made: Mapping[str, Any]
+) -> _Prompted | None:
     """The row's prompt; None, with the reason noted, if the row gives none."""
+    stage = columns.stage
+    taken = [name for name in columns.names if name in draft.values]
+    if taken:  # the first row had none of them, or the run would not have begun
+        draft.fail(
+            stage,
+            "reserved_column",
+            f"the row brings a column {taken[0]!r}, which the run adds. Rename it; in the result "
+            f"it is lost.",
+        )
+        return None
     known = {**draft.values, **made}
     missing = [name for name in llm.task.input_columns if name not in known]
     if missing:
@@ -114,7 +126,7 @@ class GeneratorStage:
         Raises:
             RunFatalError: no call of this backend can succeed.
         """
-        prompted = _render("generator", self.llm, draft, {})
+        prompted = _render(self.columns, self.llm, draft, {})
         outcomes = [Outcome()] * self.num_generations
         if prompted is not None:
             context = CallContext("generator", draft.index, self.notify, self.flight)
@@ -192,7 +204,7 @@ class LabellerStage:
         return _Shown(tuple(places), len(texts))
 
     async def _ask(self, draft: Draft, shown: _Shown, made: Mapping[str, Any]) -> Label:
-        prompted = _render("labeller", self.llm, draft, made)
+        prompted = _render(self.columns, self.llm, draft, made)
         if prompted is None:
             return self._nothing(shown.total)
 
