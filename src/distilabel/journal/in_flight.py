@@ -1,0 +1,75 @@
+"""How many calls are in flight, written where a killed process leaves it behind.
+
+Rules:
+
+- In flight = attempts sent - attempts that failed - replies committed.
+- Each of the three only grows, and each has one writer: the event loop counts what is sent and what
+  failed, the writer thread what was committed. So nothing is locked.
+- They lie in a mapped page of the run's lock file: the system keeps it when the process is killed.
+  A power cut may lose it; then the number is too small, which only the report of it suffers from.
+- A run that ends in order leaves them as they are: what was cancelled under way is still counted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["COUNTER_BYTES", "InFlight"]
+
+COUNTER_BYTES = 64
+_SENT, _FAILED, _COMMITTED = range(3)
+_MOST = 1 << 20
+"""More than this at once is not believed: the file was tampered with."""
+
+
+class InFlight:
+    """The counters in a lock file that is held.
+
+    Args:
+        path: the lock file, of at least `COUNTER_BYTES`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._map = mmap.mmap(fd, COUNTER_BYTES)
+        finally:
+            os.close(fd)
+        self._bytes = memoryview(self._map)
+        self._counters = self._bytes.cast("Q")
+        self.left_behind = self._read_left_behind()
+        """In flight when the run ended, or its process died, that worked here before."""
+        for counter in range(COUNTER_BYTES // 8):
+            self._counters[counter] = 0
+
+    def __len__(self) -> int:
+        sent, failed, committed = self._counters[:3]
+        return max(0, sent - failed - committed)
+
+    def sent(self) -> None:
+        """An attempt is about to be sent."""
+        self._counters[_SENT] += 1
+
+    def failed(self) -> None:
+        """An attempt brought no reply."""
+        self._counters[_FAILED] += 1
+
+    def committed(self, count: int) -> None:
+        """Replies are on disk."""
+        self._counters[_COMMITTED] += count
+
+    def close(self) -> None:
+        """Unmap the page. The counters stay in the file."""
+        self._counters.release()
+        self._bytes.release()
+        self._map.close()
+
+    def _read_left_behind(self) -> int:
+        sent, failed, committed = self._counters[:3]
+        left = sent - failed - committed
+        return left if 0 <= left <= _MOST else 0

@@ -1,0 +1,238 @@
+"""The journal as the pipeline sees it: every paid reply on disk, before anyone sees it.
+
+Rules:
+
+- `put_call` returns at once. The call is on disk when a row that was put later is.
+- `await put_row` returns after the commit. A row is handed out only then.
+- A journal serves one run, in one event loop.
+- A call that an earlier run made is found by its key. For keys that no journal holds the answer
+  comes at once, without a thread being asked.
+- Once a write has failed, all that is put raises `JournalWriteError`, and `on_failure` was called:
+  the run is to send no more calls.
+- Leaving `open_journal` writes all that was put, closes the file, then lets go of the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from distilabel import failpoints
+from distilabel.errors import JournalError
+from distilabel.journal.database import BLOB_BYTES_MAX
+from distilabel.journal.directory import default_root
+from distilabel.journal.opening import Opening, open_run
+from distilabel.journal.records import CallRecord, encode_call, encode_row
+from distilabel.journal.state import FINISHED
+from distilabel.journal.writer import Writer, WriterStatistics
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncGenerator, Callable
+
+    from distilabel.errors import JournalWriteError
+    from distilabel.journal.database import Durability
+    from distilabel.journal.opening import Opened
+    from distilabel.journal.records import RowRecord
+    from distilabel.journal.state import JournalState, RunIdentity
+    from distilabel.types import Resume
+
+__all__ = ["Journal", "JournalStatistics", "open_journal"]
+
+_CLOSE_S_MAX = 10.0
+_log = logging.getLogger("distilabel")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatistics:
+    """A journal at one moment."""
+
+    in_flight: int
+    """Attempts sent whose reply is not on disk."""
+    found: int
+    """Calls that earlier runs had made and this one needed."""
+    writer: WriterStatistics
+
+
+class Journal:
+    """An open journal. Made by `open_journal`."""
+
+    def __init__(self, writer: Writer, opened: Opened) -> None:
+        self._writer = writer
+        self._opened = opened
+        self._in_flight = opened.lock.in_flight
+        self._found = 0
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return self._opened.found.directory
+
+    @property
+    def found(self) -> JournalState:
+        """What earlier runs left."""
+        return self._opened.found
+
+    @property
+    def failure(self) -> JournalWriteError | None:
+        """Why nothing is written any more; None: all is well."""
+        return self._writer.failure
+
+    def statistics(self) -> JournalStatistics:
+        """The journal at this moment."""
+        return JournalStatistics(len(self._in_flight), self._found, self._writer.statistics())
+
+    def sent(self) -> None:
+        """An attempt is about to be sent. Ends with `put_call` or with `returned`."""
+        self._in_flight.sent()
+
+    def returned(self) -> None:
+        """An attempt brought no reply that will be put."""
+        self._in_flight.failed()
+
+    async def find(self, key: bytes) -> CallRecord | None:
+        """The call with this key, if this run's journal held it at the start, or an ancestor does.
+
+        One of an ancestor is written to this journal, too.
+
+        Raises:
+            JournalCorruptError: it is there, and damaged.
+        """
+        if not self._opened.may_hold(key):
+            return None
+        found = await self._writer.read(partial(_call, key))
+        if found is None:
+            return None
+        record, is_own = found
+        self._found += 1
+        if not is_own:
+            self._put(record, is_sent=False)
+        return record
+
+    async def find_row(self, index: int) -> RowRecord | None:
+        """The row that an earlier run finished at this place. It may be of another identity.
+
+        Raises:
+            JournalCorruptError: it is there, and damaged.
+        """
+        if not self.found.rows:
+            return None
+        return await self._writer.read(lambda opened: opened.database.row(index))
+
+    async def read_rows(self, *, after: int = -1, limit: int = 256) -> list[RowRecord]:
+        """Finished rows by place, those put before this call included; [] at the end.
+
+        Raises:
+            JournalCorruptError: one is damaged.
+        """
+        return await self._writer.read(
+            lambda opened: opened.database.rows(after=after, limit=limit)
+        )
+
+    def put_call(self, record: CallRecord) -> None:
+        """Keep a call. It is on disk once a row that is put after it is.
+
+        Raises:
+            JournalWriteError: an earlier write failed.
+            JournalError: the record is too long.
+        """
+        self._put(record, is_sent=True)
+
+    async def put_row(self, record: RowRecord) -> None:
+        """Keep a row, in place of one that was there. Returns once it is on disk.
+
+        Cancelled while it waits, it is written all the same.
+
+        Raises:
+            JournalWriteError: it could not be written.
+            JournalError: it is too long, or holds a value that cannot be kept.
+        """
+        try:
+            blob = encode_row(record)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JournalError(
+                f"row {record.index} cannot be kept: {error}", path=self.directory
+            ) from error
+        self._check_length(blob, record.index)
+        if failpoints.reached is not None:
+            failpoints.reached("enqueue")
+        await self._writer.put_row((record.index, record.identity, blob), size=len(blob))
+
+    async def finish(self) -> None:
+        """Note that all rows are done. Returns once that is on disk.
+
+        Raises:
+            JournalWriteError: it could not be written.
+        """
+        await self._writer.put_meta(FINISHED)
+
+    def _put(self, record: CallRecord, *, is_sent: bool) -> None:
+        blob = encode_call(record)
+        self._check_length(blob, record.row_index)
+        if failpoints.reached is not None:
+            failpoints.reached("enqueue")
+        columns = (record.key, record.row_index, record.stage, blob)
+        self._writer.put_call(columns, size=len(blob), is_sent=is_sent)
+
+    def _check_length(self, blob: bytes, row_index: int) -> None:
+        if len(blob) > BLOB_BYTES_MAX:
+            raise JournalError(
+                f"a record of row {row_index} has {len(blob) >> 20} MB, which is more than the "
+                f"{BLOB_BYTES_MAX >> 20} MB that are kept. Ask for shorter generations.",
+                path=self.directory,
+            )
+
+
+@asynccontextmanager
+async def open_journal(
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    identity: RunIdentity,
+    resume: Resume = "auto",
+    durability: Durability = "power",
+    total_rows: int | None = None,
+    root: str | os.PathLike[str] | None = None,
+    on_failure: Callable[[JournalWriteError], None] = lambda error: None,  # noqa: ARG005
+) -> AsyncGenerator[Journal]:
+    """Open the journal of a run, and close it at the end of the block.
+
+    Args:
+        directory: the run directory. None: one under `root`, as `opening` says.
+        identity: what makes two runs the same.
+        resume: "auto", "always" or "never"; what of earlier runs is reused.
+        durability: what a finished row survives: "power" cuts, or the death of the "process" only.
+        total_rows: how many there are, if that is known.
+        root: where run directories are made. None: `DISTILABEL_RUNS`, else `./distilabel-runs`.
+        on_failure: called once, in the event loop, when a write fails: stop sending calls.
+
+    Raises:
+        RunLockedError: the directory is in use.
+        JournalCorruptError: the journal is damaged; it was moved aside.
+        JournalError: the directory cannot be used.
+    """
+    opening = Opening(
+        identity=identity,
+        root=default_root() if root is None else Path(root),
+        directory=None if directory is None else Path(directory),
+        resume=resume,
+        durability=durability,
+        total_rows=total_rows,
+    )
+    writer = Writer(partial(open_run, opening), on_failure)
+    try:
+        yield Journal(writer, await writer.open())
+    finally:
+        with anyio.move_on_after(_CLOSE_S_MAX, shield=True) as closing:
+            await writer.close()
+        if closing.cancelled_caught:
+            _log.error("the journal's last records are not on disk after %.0f s", _CLOSE_S_MAX)
+
+
+def _call(key: bytes, opened: Opened) -> tuple[CallRecord, bool] | None:
+    return opened.call(key)

@@ -1,0 +1,119 @@
+"""What is known of a run beside its records: whose it is, and how far it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from distilabel.journal.lock import LockHolder
+
+__all__ = ["JournalState", "RunIdentity", "RunInfo", "read_identity", "started"]
+
+_RUNNING, _FINISHED = "running", "finished"
+FINISHED: Mapping[str, str] = {"state": _FINISHED}
+"""What is noted once all rows are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What makes two runs the same run."""
+
+    settings: bytes
+    """Digest of everything that decides the result but the rows; see `keys.settings_digest`."""
+    inputs: bytes
+    """Digest of where the rows come from."""
+    label: str
+    """For people: models and tasks. Not a part of the identity; never a key or a prompt."""
+
+    @property
+    def short(self) -> str:
+        """8 hexadecimal digits."""
+        framed = len(self.settings).to_bytes(4) + self.settings + self.inputs
+        return blake2b(framed, digest_size=4).hexdigest()
+
+    def is_of(self, meta: Mapping[str, str]) -> bool:
+        """Whether a journal's description is of this run."""
+        return read_identity(meta) == (self.settings.hex(), self.inputs.hex())
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What an earlier run left, as far as it helps this one."""
+
+    directory: Path
+    """The run directory."""
+    calls: int = 0
+    """Calls that were kept."""
+    rows: int = 0
+    """Rows that were finished."""
+    in_flight_at_end: int = 0
+    """Calls that were under way when the earlier run ended or died: at most so many may have been
+    paid for without a reply that was kept."""
+    was_finished: bool = False
+    """The earlier run had done all its rows."""
+    ancestors: tuple[Path, ...] = ()
+    """Journals of other runs that calls may be taken from."""
+    ancestor_calls: int = 0
+    """How many calls those hold."""
+
+    @property
+    def is_new(self) -> bool:
+        """Nothing was there before."""
+        return not (self.calls or self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run directory, for lists of them. Of one that is in use only the holder is known."""
+
+    directory: Path
+    holder: LockHolder | None = None
+    """The live process that works there."""
+    is_locked: bool = False
+    is_finished: bool = False
+    label: str = ""
+    """Models and tasks."""
+    version: str = ""
+    """The version of this library that made it."""
+    created: datetime | None = None
+    updated: datetime | None = None
+    """When its files were last written."""
+    calls: int = 0
+    rows: int = 0
+    total_rows: int | None = None
+    """None: the source did not know its length."""
+    size_bytes: int = 0
+    problem: str = ""
+    """Why nothing could be read; empty if all is well."""
+
+
+def started(identity: RunIdentity, *, total_rows: int | None, program: str) -> dict[str, str]:
+    """What is noted when a run begins."""
+    import distilabel
+
+    return {
+        "settings": identity.settings.hex(),
+        "inputs": identity.inputs.hex(),
+        "label": identity.label,
+        "program": program,
+        "state": _RUNNING,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "total_rows": "" if total_rows is None else str(total_rows),
+        "version": distilabel.__version__,
+    }
+
+
+def read_identity(meta: Mapping[str, str]) -> tuple[str, str]:
+    """Settings and inputs, as they are noted."""
+    return meta.get("settings", ""), meta.get("inputs", "")
+
+
+def is_finished(meta: Mapping[str, str]) -> bool:
+    """Whether all rows were done."""
+    return meta.get("state") == _FINISHED

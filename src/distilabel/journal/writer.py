@@ -1,0 +1,306 @@
+"""The one thread that uses the journal's file.
+
+Rules:
+
+- The connection is opened, used and closed in this thread, and in no other.
+- What is put is written in the order of putting. So a row that is on disk has all its calls there.
+- Writes are committed in groups, without a timer: whatever has gathered while the last commit ran
+  is the next group, up to `GROUP_RECORDS_MAX` records or `GROUP_BYTES_MAX`.
+- A waiter is told after the commit, all waiters of a group by one call into their event loop.
+- A read sees everything that was put before it.
+- After a write failed nothing is written any more: who waits and who puts from then on gets a
+  `JournalWriteError`. What was acknowledged before stays. Reads go on.
+
+The queue has no bound of its own. What bounds it is that every row in hand awaits its own record:
+there are no more records in it than the run's window of rows has calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from distilabel.errors import JournalError, JournalWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from distilabel.journal.database import Database
+    from distilabel.journal.opening import Opened
+
+__all__ = ["GROUP_BYTES_MAX", "GROUP_RECORDS_MAX", "Writer", "WriterStatistics"]
+
+GROUP_RECORDS_MAX = 256
+GROUP_BYTES_MAX = 4 << 20
+
+T = TypeVar("T")
+_Future: TypeAlias = "asyncio.Future[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatistics:
+    """A writer at one moment."""
+
+    waiting: int
+    """Records and reads in the queue."""
+    calls: int
+    """Calls committed."""
+    rows: int
+    """Rows committed."""
+    groups: int
+    """Transactions that they took."""
+    bytes: int
+    """Their records' length."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PutCall:
+    columns: tuple[object, ...]
+    size: int
+    is_sent: bool
+    """It was in flight until now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PutRow:
+    columns: tuple[object, ...]
+    size: int
+    waiter: _Future
+
+
+@dataclass(frozen=True, slots=True)
+class _PutMeta:
+    values: Mapping[str, str]
+    waiter: _Future
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(Generic[T]):
+    read: Callable[[Opened], T]
+    waiter: _Future
+
+
+@dataclass(frozen=True, slots=True)
+class _Close:
+    """The last thing in the queue."""
+
+
+_Item: TypeAlias = _PutCall | _PutRow | _PutMeta | _Read[Any] | _Close
+
+
+@dataclass(slots=True)
+class _Group:
+    """What is done together: one transaction, then the reads."""
+
+    calls: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    rows: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    meta: dict[str, str] = field(default_factory=dict[str, str])
+    waiters: list[_Future] = field(default_factory=list["_Future"])
+    reads: list[_Read[Any]] = field(default_factory=list["_Read[Any]"])
+    calls_sent: int = 0
+    records: int = 0
+    size: int = 0
+    is_last: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        return self.is_last or self.records >= GROUP_RECORDS_MAX or self.size >= GROUP_BYTES_MAX
+
+    @property
+    def has_writes(self) -> bool:
+        return bool(self.calls or self.rows or self.meta)
+
+    def add(self, item: _Item) -> None:
+        self.records += 1
+        match item:
+            case _PutCall():
+                self.calls.append(item.columns)
+                self.calls_sent += item.is_sent
+                self.size += item.size
+            case _PutRow():
+                self.rows.append(item.columns)
+                self.waiters.append(item.waiter)
+                self.size += item.size
+            case _PutMeta():
+                self.meta.update(item.values)
+                self.waiters.append(item.waiter)
+            case _Read():
+                self.reads.append(item)
+            case _Close():
+                self.is_last = True
+
+
+class Writer:
+    """The thread, and the queue into it. Made in the event loop that uses it.
+
+    Args:
+        open_files: opens what the thread uses; runs in the thread.
+        on_failure: called once in the event loop, with what went wrong, when a write fails.
+    """
+
+    def __init__(
+        self, open_files: Callable[[], Opened], on_failure: Callable[[JournalWriteError], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open_files = open_files
+        self._on_failure = on_failure
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._failure: JournalWriteError | None = None
+        self._is_closing = False
+        self._opened: asyncio.Future[Opened] = self._loop.create_future()
+        self._ended = self._loop.create_future()
+        self._calls = self._rows = self._groups = self._bytes = 0
+        self._thread = threading.Thread(target=self._work, name="distilabel-journal", daemon=True)
+
+    @property
+    def failure(self) -> JournalWriteError | None:
+        """What went wrong with a write; None: nothing."""
+        return self._failure
+
+    def statistics(self) -> WriterStatistics:
+        """The writer at this moment."""
+        return WriterStatistics(
+            self._queue.qsize(), self._calls, self._rows, self._groups, self._bytes
+        )
+
+    async def open(self) -> Opened:
+        """Start the thread, and wait until it has opened the files."""
+        self._thread.start()
+        return await self._opened
+
+    def put_call(self, columns: tuple[object, ...], *, size: int, is_sent: bool) -> None:
+        """Have a call written; returns at once."""
+        self._refuse_if_over()
+        self._queue.put(_PutCall(columns, size, is_sent))
+
+    def put_row(self, columns: tuple[object, ...], *, size: int) -> _Future:
+        """Have a row written; done after its commit."""
+        self._refuse_if_over()
+        waiter = self._loop.create_future()
+        self._queue.put(_PutRow(columns, size, waiter))
+        return waiter
+
+    def put_meta(self, values: Mapping[str, str]) -> _Future:
+        """Have something noted about the run; done after its commit."""
+        self._refuse_if_over()
+        waiter = self._loop.create_future()
+        self._queue.put(_PutMeta(values, waiter))
+        return waiter
+
+    def read(self, read: Callable[[Opened], T]) -> asyncio.Future[T]:
+        """Have something read in the thread."""
+        if self._is_closing:
+            raise self._closed_error()
+        waiter: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Read(read, waiter))
+        return waiter
+
+    def close(self) -> asyncio.Future[None]:
+        """Have all that was put written, and the files closed; done after that. May be repeated."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._queue.put(_Close())
+        return self._ended
+
+    def _refuse_if_over(self) -> None:
+        if self._failure is not None:
+            raise _again(self._failure)
+        if self._is_closing:
+            raise self._closed_error()
+
+    def _closed_error(self) -> JournalError:
+        path: Path = self._opened.result().database.path
+        return JournalError(f"the journal {path} was closed", path=path)
+
+    # Everything below runs in the thread.
+
+    def _work(self) -> None:
+        try:
+            opened = self._open_files()
+        except BaseException as error:  # noqa: BLE001 - raised where the opening is awaited
+            self._tell([(self._opened, error), (self._ended, None)])
+            return
+        try:
+            self._tell([(self._opened, opened)])
+            is_last = False
+            while not is_last:
+                group = self._gather()
+                self._execute(group, opened)
+                is_last = group.is_last
+        finally:
+            with suppress(sqlite3.Error):
+                opened.close()
+            self._tell([(self._ended, None)])
+
+    def _gather(self) -> _Group:
+        group = _Group()
+        group.add(self._queue.get())
+        with suppress(Empty):
+            while not group.is_full:
+                group.add(self._queue.get_nowait())
+        return group
+
+    def _execute(self, group: _Group, opened: Opened) -> None:
+        news: list[tuple[_Future, object]] = []
+        if group.has_writes:
+            if self._failure is None:
+                self._write(group, opened)
+            news += [(waiter, self._failure and _again(self._failure)) for waiter in group.waiters]
+        for read in group.reads:
+            try:
+                news.append((read.waiter, read.read(opened)))
+            except Exception as error:  # noqa: BLE001 - raised where it is awaited
+                news.append((read.waiter, error))
+        self._tell(news)
+
+    def _write(self, group: _Group, opened: Opened) -> None:
+        try:
+            opened.database.write(group.calls, group.rows, group.meta)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing more is written
+            self._fail(error, opened.database)
+            return
+        opened.lock.in_flight.committed(group.calls_sent)
+        self._calls += len(group.calls)
+        self._rows += len(group.rows)
+        self._groups += 1
+        self._bytes += group.size
+
+    def _fail(self, error: Exception, database: Database) -> None:
+        failure = JournalWriteError(
+            f"the journal {database.path} cannot be written: {error}. The run stops; all rows that "
+            f"were handed out, and all calls written before, are kept. Make room on the disk, or "
+            f"mend it, and run again: the run goes on where it stopped.",
+            path=database.path,
+        )
+        failure.__cause__ = error
+        self._failure = failure
+        with suppress(RuntimeError):  # the loop is gone, and the run with it
+            self._loop.call_soon_threadsafe(self._on_failure, failure)
+
+    def _tell(self, news: list[tuple[_Future, object]]) -> None:
+        if news:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_settle, news)
+
+
+def _settle(news: list[tuple[_Future, object]]) -> None:
+    for waiter, result in news:
+        if waiter.done():  # cancelled; what it waited for is written all the same
+            continue
+        if isinstance(result, BaseException):
+            waiter.set_exception(result)
+        else:
+            waiter.set_result(result)
+
+
+def _again(failure: JournalWriteError) -> JournalWriteError:
+    """The same failure for one more who asks: a raised exception belongs to who caught it."""
+    copy = JournalWriteError(str(failure), path=failure.path)
+    copy.__cause__ = failure.__cause__
+    return copy
