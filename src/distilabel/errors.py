@@ -19,7 +19,8 @@
      │   ├─ JournalCorruptError           the file is damaged, or not a journal of ours
      │   └─ JournalWriteError             disk full, I/O error: what was acknowledged is kept
      ├─ RowFailedError                    on_error="raise" met a failed row
-     ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
+     ├─ RunStoppedError                   the run was stopped from outside; it can be resumed
+ ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
  └─ StreamClosedError                 a stream was read after it was left
 
 Data is in attributes, so that nobody has to read a message to decide. No message holds a key.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from distilabel.types import RowError
+    from distilabel.types import RowError, RunSummary
 
 __all__ = [
     "CallError",
@@ -52,6 +53,7 @@ __all__ = [
     "RowFatalError",
     "RunFatalError",
     "RunLockedError",
+    "RunStoppedError",
     "StreamClosedError",
     "ThrottledError",
     "TransientError",
@@ -213,6 +215,14 @@ class RowFailedError(DistilabelError):
         super().__init__(f"row {row_index} failed in the {first.stage}: {first.message}")
         self.row_index = row_index
         self.errors = tuple(errors)
+
+
+class RunStoppedError(DistilabelError):
+    """The run was stopped before its last row. What was finished is kept, if checkpoints are on."""
+
+    def __init__(self, message: str, *, summary: RunSummary) -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 class DispatchStoppedError(DistilabelError):

@@ -2,7 +2,8 @@
 
 Rules:
 
-- Without a running event loop, the work runs in this very thread, so that Ctrl-C reaches it.
+- Without a running event loop, the work runs in this very thread, so that Ctrl-C reaches it. What
+  signals do is changed there alone, only if it is the main thread, and put back at the end.
 - Inside a running loop (Jupyter, an async app), it runs in a thread of its own with a loop of its
   own, and the caller waits. The running loop is never re-entered.
 - What is iterated lives in a thread of its own between two steps; leaving the `with` block ends it
@@ -12,6 +13,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
@@ -29,10 +32,24 @@ T = TypeVar("T")
 _END = object()
 
 
-def run(function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
-    """Run an async function to its end, whether or not a loop is running here."""
-    work = partial(function, *args, **kwargs)
+def run(
+    function: Callable[..., Awaitable[T]],
+    /,
+    *args: Any,
+    on_signal: Callable[[int], None] | None = None,
+) -> T:
+    """Run an async function to its end, whether or not a loop is running here.
+
+    Args:
+        function: the work.
+        *args: what it is called with.
+        on_signal: told of SIGINT and SIGTERM, which then do nothing else. Only where the loop is
+            ours, in the main thread, and nobody has changed what those signals do.
+    """
+    work = partial(function, *args)
     if not _has_running_loop():
+        if on_signal is not None:
+            return anyio.run(_listening, work, _default_signals(), on_signal)
         return anyio.run(work)
     with start_blocking_portal() as portal:
         future = portal.start_task_soon(work)
@@ -41,6 +58,29 @@ def run(function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> 
         except BaseException:
             future.cancel()  # Ctrl-C here must not leave the work running there
             raise
+
+
+def _default_signals() -> tuple[int, ...]:
+    """Those of SIGINT and SIGTERM that may be listened to."""
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    return tuple(n for n, default in defaults.items() if signal.getsignal(n) is default)
+
+
+async def _listening(
+    work: Callable[[], Awaitable[T]],
+    numbers: tuple[int, ...],
+    on_signal: Callable[[int], None],
+) -> T:
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        return await work()
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)  # puts the default back
 
 
 @contextmanager

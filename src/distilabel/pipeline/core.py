@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from distilabel import portal
 from distilabel.dataset.assembler import DatasetAssembler
-from distilabel.errors import ConfigurationError
+from distilabel.errors import ConfigurationError, RunStoppedError
 from distilabel.llm.base import LLM
 from distilabel.pipeline.settings import RunSettings
 from distilabel.pipeline.source import as_dataset
+from distilabel.pipeline.stopping import StopSwitch
 from distilabel.pipeline.stream import RowStream, open_stream
 
 if TYPE_CHECKING:
@@ -101,9 +103,17 @@ class Pipeline:
             ConfigurationError: the input cannot work. No call was made.
             RunFatalError: no call can succeed: a wrong key, an unknown model.
             RowFailedError: a row failed, and `on_error` is "raise".
+            KeyboardInterrupt: a script was stopped by SIGINT: nothing more was sent, and what was
+                in flight was waited for. By SIGTERM: `SystemExit`, with status 143.
         """
-        arguments = _without_self(locals())
-        return portal.run(self.agenerate, **arguments)
+        settings = RunSettings(**_settings(locals()))
+        switch = StopSwitch()
+        try:
+            return portal.run(
+                self._collect, dataset, settings, on_event, switch, on_signal=switch.press
+            )
+        except RunStoppedError as stopped:
+            raise switch.as_exit(stopped) from None
 
     async def agenerate(
         self,
@@ -124,12 +134,22 @@ class Pipeline:
         on_event: Observer | None = None,
     ) -> CustomDataset:
         """`generate`, for async code: the same arguments, the same result, the same errors."""
-        settings = RunSettings(**_settings(locals()))
+        return await self._collect(dataset, RunSettings(**_settings(locals())), on_event, None)
+
+    async def _collect(
+        self,
+        dataset: RowsLike,
+        settings: RunSettings,
+        on_event: Observer | None,
+        switch: StopSwitch | None,
+    ) -> CustomDataset:
         source = as_dataset(dataset)
-        stream = self._open(dataset, settings, on_event, needs_all_columns=source is None)
+        stream = self._open(
+            dataset, settings, on_event, switch=switch, needs_all_columns=source is None
+        )
         async with stream as rows:
-            # Importing takes 0.8 s: in a thread, and while the first calls are under way.
-            await anyio.to_thread.run_sync(import_module, "datasets")
+            # It takes 0.8 s: beside the first calls, so that the first rows need not wait for it.
+            Thread(target=import_module, args=("datasets",), daemon=True).start()
             assembler = DatasetAssembler(rows.plan.schema, keeps_user_columns=source is None)
             async for row in rows:
                 assembler.add(row)
@@ -205,6 +225,7 @@ class Pipeline:
         settings: RunSettings,
         on_event: Observer | None,
         *,
+        switch: StopSwitch | None = None,
         needs_all_columns: bool = True,
     ) -> AbstractAsyncContextManager[RowStream]:
         return open_stream(
@@ -213,15 +234,12 @@ class Pipeline:
             dataset,
             settings,
             () if on_event is None else (on_event,),
+            switch=switch,
             needs_all_columns=needs_all_columns,
         )
 
     def __repr__(self) -> str:
         return f"Pipeline(generator={self.generator!r}, labeller={self.labeller!r})"
-
-
-def _without_self(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name != "self"}
 
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from distilabel.dataset.schema import CALL_METADATA
-from distilabel.errors import DispatchStoppedError, RowFailedError
+from distilabel.errors import DispatchStoppedError, RowFailedError, RunStoppedError
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageFinished, StageInfo
 from distilabel.limits import PermitPool
 from distilabel.llm.flight import Flight
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
     from distilabel.pipeline.source import RowSource
     from distilabel.types import InputRow, RunSummary
 
-__all__ = ["Run", "RunStatistics"]
+__all__ = ["DRAIN_MAX_S", "Run", "RunStatistics"]
+
+DRAIN_MAX_S = 30.0
+"""How long calls in flight may take to land after a stop."""
+
+_log = logging.getLogger("distilabel")
 
 _SLACK = 2
 """Rows for each permit: with one, a stage idles whenever the other is ahead (3 % of the time in
@@ -96,6 +102,10 @@ class Run:
         self._slots = PermitPool(_SLACK * pools[-1].limit) if needs_slots else None
         self._failure: Exception | None = None
         self._is_complete = False
+        self._rows: TaskGroup | None = None
+        self._pending = 0
+        self._is_source_at_end = False
+        self._stop_requested = anyio.Event()
         self._now = asyncio.get_running_loop().time  # asked from a sync consumer's thread, too
         self._started = self._now()
 
@@ -156,11 +166,32 @@ class Run:
         )
         self._notify(RunStarted(self.source.total, stages))
         try:
-            async with anyio.create_task_group() as rows:
-                await self._pump(rows)
+            async with anyio.create_task_group() as brake:
+                brake.start_soon(self._brake)
+                async with anyio.create_task_group() as self._rows:
+                    await self._pump(self._rows)
+                brake.cancel_scope.cancel()
+            if self._failure is None and not self._is_all_done:
+                self._failure = self._stopped_error()
             self._is_complete = self._failure is None
         finally:
             self._output.close(self._failure)
+
+    def stop_gently(self) -> None:
+        """Send nothing more; let what is in flight land, for at most `DRAIN_MAX_S`."""
+        self._tell_stopping()
+        self._flight.stop()
+        self._stop_requested.set()
+
+    def stop_now(self) -> None:
+        """Drop what is in flight."""
+        self._stop(self._stopped_error())
+
+    async def _brake(self) -> None:
+        await self._stop_requested.wait()
+        with anyio.move_on_after(DRAIN_MAX_S):
+            await self._flight.wait_idle()
+        self.stop_now()
 
     def finish(self) -> RunSummary:
         """Say that the run is over; nothing of it is running any more."""
@@ -172,18 +203,22 @@ class Run:
         while True:
             await self._window.acquire()
             await self._first.wait_available()
+            if self._flight.is_stopped:
+                return
             try:
                 item = await self.source.take()
             except Exception as error:  # noqa: BLE001 - a user's source may raise anything
-                self._stop(rows, error)
+                self._stop(error)
                 return
             if item is None:
                 self._window.release()
+                self._is_source_at_end = True
                 return
-            rows.start_soon(self._process, rows, *item)
+            self._pending += 1
+            rows.start_soon(self._process, *item)
             await checkpoint()  # the row takes its permits now, so that the next look counts them
 
-    async def _process(self, rows: TaskGroup, index: int, row: InputRow) -> None:
+    async def _process(self, index: int, row: InputRow) -> None:
         draft = Draft(index, dict(row))
         try:
             if self._generate is not None:
@@ -198,7 +233,7 @@ class Run:
         except DispatchStoppedError:
             return  # the row stays pending
         except Exception as error:  # noqa: BLE001 - raised where the rows are taken
-            self._stop(rows, error)
+            self._stop(error)
 
     def _hand_over(self, draft: Draft) -> None:
         errors = tuple(draft.errors)
@@ -208,13 +243,38 @@ class Run:
         self._notify(RowFinished(draft.index, errors, is_resumed))
         if errors and self._settings.on_error == "raise":
             raise RowFailedError(draft.index, errors)
+        self._pending -= 1
         self._output.put(Row(draft.values, index=draft.index, errors=errors))
 
-    def _stop(self, rows: TaskGroup, error: Exception) -> None:
+    def _stop(self, error: Exception) -> None:
         if self._failure is None:
             self._failure = error
         self._flight.stop()
-        rows.cancel_scope.cancel()
+        if self._rows is not None:
+            self._rows.cancel_scope.cancel()
+
+    @property
+    def _is_all_done(self) -> bool:
+        return self._is_source_at_end and self._pending == 0
+
+    def _stopped_error(self) -> RunStoppedError:
+        summary, total = self.summary, self.source.total
+        rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
+        tokens = summary.usage.prompt_tokens + summary.usage.completion_tokens
+        return RunStoppedError(
+            f"The run was stopped: {rows} rows are done, with {summary.calls:,} calls and "
+            f"{tokens:,} tokens.",
+            summary=summary,
+        )
+
+    def _tell_stopping(self) -> None:
+        if self._settings.verbose:
+            _log.warning(
+                "stopping: nothing more is sent; waiting up to %.0f s for %d calls in flight. "
+                "Once more, and they are dropped; a third time, and the process exits at once",
+                DRAIN_MAX_S,
+                self._flight.under_way,
+            )
 
     def _notify(self, event: Event) -> None:
         for observer in self._observers:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from distilabel.pipeline.run import RunStatistics
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import RowsLike
+    from distilabel.pipeline.stopping import StopSwitch
     from distilabel.types import Row, RunSummary
 
 __all__ = ["RowStream", "open_stream"]
@@ -105,6 +106,7 @@ async def open_stream(
     settings: RunSettings,
     observers: tuple[Observer, ...] = (),
     *,
+    switch: StopSwitch | None = None,
     needs_all_columns: bool = True,
 ) -> AsyncGenerator[RowStream]:
     """Check everything, open the backends, start the run, and hand its rows out.
@@ -115,6 +117,7 @@ async def open_stream(
         rows: where rows come from.
         settings: how to run.
         observers: who wants to know what happens.
+        switch: stops the run from outside.
         needs_all_columns: False: of a `datasets.Dataset`, only the columns that the tasks read are
             wanted in the rows.
 
@@ -136,7 +139,10 @@ async def open_stream(
             await sessions.enter_async_context(llm.session())
         bar = ProgressBar() if settings.display_progress_bar else None
         watching = observers if bar is None else (*observers, bar.observe)
-        stream = RowStream(Run(plan, settings, source, watching), as_dataset(rows))
+        run = Run(plan, settings, source, watching)
+        if switch is not None:
+            switch.connect(run)
+        stream = RowStream(run, as_dataset(rows))
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream
