@@ -5,6 +5,7 @@ from distilabel.journal.journal import Journal, JournalStatistics, open_journal
 from distilabel.journal.keys import call_key, row_identity, settings_digest
 from distilabel.journal.occurrences import Occurrences
 from distilabel.journal.records import CallMeta, CallRecord, RowRecord
+from distilabel.journal.runs import clean, describe_run, find_runs, read_rows
 from distilabel.journal.state import JournalState, RunIdentity, RunInfo
 
 __all__ = [
@@ -19,7 +20,11 @@ __all__ = [
     "RunIdentity",
     "RunInfo",
     "call_key",
+    "clean",
+    "describe_run",
+    "find_runs",
     "open_journal",
+    "read_rows",
     "row_identity",
     "settings_digest",
 ]

@@ -123,11 +123,10 @@ def archives(directory: Path) -> list[Path]:
 def _is_run(directory: Path) -> bool:
     try:
         is_directory = stat.S_ISDIR(directory.lstat().st_mode)
-        return is_directory and all(
-            stat.S_ISREG((directory / name).lstat().st_mode) for name in (LOCK_NAME, JOURNAL_NAME)
-        )
+        files = [(directory / name).lstat() for name in (LOCK_NAME, JOURNAL_NAME)]
     except OSError:
         return False
+    return is_directory and all(stat.S_ISREG(file.st_mode) and file.st_size for file in files)
 
 
 def _modified(path: Path) -> float:

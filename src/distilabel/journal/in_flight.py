@@ -41,15 +41,21 @@ class InFlight:
         finally:
             os.close(fd)
         self._bytes = memoryview(self._map)
-        self._counters = self._bytes.cast("Q")
-        self.left_behind = self._read_left_behind()
-        """In flight when the run ended, or its process died, that worked here before."""
-        for counter in range(COUNTER_BYTES // 8):
-            self._counters[counter] = 0
+        self._counters: memoryview[int] | list[int] = self._bytes.cast("Q")
 
     def __len__(self) -> int:
-        sent, failed, committed = self._counters[:3]
-        return max(0, sent - failed - committed)
+        return max(0, self._difference())
+
+    @property
+    def left_behind(self) -> int:
+        """Before `start`: in flight when the run ended, or died, that worked here before."""
+        difference = self._difference()
+        return difference if 0 <= difference <= _MOST else 0
+
+    def start(self) -> None:
+        """A run begins: nothing is in flight."""
+        for counter in (_SENT, _FAILED, _COMMITTED):
+            self._counters[counter] = 0
 
     def sent(self) -> None:
         """An attempt is about to be sent."""
@@ -64,12 +70,17 @@ class InFlight:
         self._counters[_COMMITTED] += count
 
     def close(self) -> None:
-        """Unmap the page. The counters stay in the file."""
-        self._counters.release()
-        self._bytes.release()
-        self._map.close()
+        """Unmap the page. The counters stay in the file, and here as they are now."""
+        counters, self._counters = self._counters, list(self._counters)
+        if isinstance(counters, memoryview):
+            counters.release()
+            self._bytes.release()
+            self._map.close()
 
-    def _read_left_behind(self) -> int:
-        sent, failed, committed = self._counters[:3]
-        left = sent - failed - committed
-        return left if 0 <= left <= _MOST else 0
+    def _difference(self) -> int:
+        sent, failed, committed = (
+            self._counters[_SENT],
+            self._counters[_FAILED],
+            self._counters[_COMMITTED],
+        )
+        return sent - failed - committed

@@ -147,15 +147,15 @@ def _written_other(value: Any, depth: int) -> bytes:
 
 def _held(value: Any, depth: int) -> bytes:
     """What an object of a type that we do not know holds, as far as it shows."""
-    if is_dataclass(value):
-        held = {field.name: getattr(value, field.name) for field in fields(value)}
-        return _written_mapping(held, depth)
     if isinstance(value, dt.date | dt.time | dt.timedelta | Decimal | UUID | PurePath):
         return _written(str(value))
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # an array, or one number of it
         return _written_array(value, depth)
     if hasattr(value, "mode") and hasattr(value, "size") and hasattr(value, "tobytes"):  # an image
         return _written([str(value.mode), list(value.size), value.tobytes()], depth)
+    if is_dataclass(value) and not isinstance(value, type):
+        held = {field.name: getattr(value, field.name) for field in fields(value)}
+        return _written_mapping(held, depth)
     return _written(_ADDRESS.sub("", repr(value)))
 
 

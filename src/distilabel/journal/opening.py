@@ -148,14 +148,15 @@ def _described(
         lock.directory,
         calls=len(keys),
         rows=database.count("row"),
-        in_flight_at_end=lock.in_flight.left_behind,
+        in_flight_at_end=lock.in_flight.left_behind if meta else 0,
         was_finished=is_finished(meta),
         ancestors=tuple(a.path for a in ancestors),
         ancestor_calls=sum(len(a.keys) for a in ancestors),
     )
     program = Path(sys.argv[0]).name if sys.argv else ""
     noted = started(opening.identity, total_rows=opening.total_rows, program=program)
-    database.write((), (), noted)
+    database.write((), (), {"created": noted["started"]} | dict(meta) | noted)
+    lock.in_flight.start()
     return Opened(lock, database, keys, ancestors, found)
 
 
