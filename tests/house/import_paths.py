@@ -20,7 +20,7 @@ IMPORT_PATHS = {
     "distilabel.tasks.preference.ultrafeedback": ("UltraFeedbackTask",),
     "distilabel.tasks.prompt": ("Prompt",),
     "distilabel.dataset": ("CustomDataset",),
-    "distilabel.testing": ("SimulatedEndpoint", "VirtualClock"),
+    "distilabel.testing": ("SimulatedEndpoint", "ScriptedLLM", "VirtualClock"),
 }
 
 HEAVY = ("datasets", "openai", "huggingface_hub", "argilla")

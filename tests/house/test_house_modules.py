@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
 from pathlib import Path
 
@@ -27,13 +28,20 @@ BANNED_CALLS = frozenset(
     }
 )
 
-NOT_YET = {"read_chat_reply", "user_columns_read"}
-"""Used by neighbours and named in no `__all__` still."""
-
 
 def module_name(file: Path) -> str:
     """The dotted name of a file of the package."""
     return ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room(module: str) -> str:
+    """The room that a module is in."""
+    return module.split(".")[1] if "." in module else module
+
+
+def is_module(name: str) -> bool:
+    """Whether there is a module of this name."""
+    return importlib.util.find_spec(name) is not None
 
 
 def id_of(file: Path) -> str:
@@ -51,18 +59,30 @@ every_public_file = pytest.mark.parametrize(
 
 @every_public_file
 def test_all_is_true(file):
-    """`__all__` names what is there, once, and misses no public function or class."""
+    """`__all__` names what is there, each name once."""
     module = importlib.import_module(module_name(file))
     names = list(module.__all__)
     assert len(set(names)) == len(names)
     assert [name for name in names if not hasattr(module, name)] == []
-    defined = {
-        node.name
-        for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and not node.name.startswith("_")
+
+
+@every_file
+def test_rooms_use_what_others_offer(file):
+    """What a module imports from another room is in that module's `__all__`."""
+    taken = {
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("distilabel.")
+        if room(node.module) != room(module_name(file))
+        for alias in node.names
     }
-    assert defined - set(names) <= NOT_YET
+    hidden = {
+        (module, name)
+        for module, name in taken
+        if name not in importlib.import_module(module).__all__
+        if not is_module(f"{module}.{name}")
+    }
+    assert hidden == set()
 
 
 @every_public_file

@@ -158,7 +158,6 @@ def presets(generator: LLM, labeller: LLM) -> None:
     """The common combinations by name."""
     assert_type(pipeline("preference", "honesty", generator=generator), Pipeline)
     assert_type(pipeline("preference", generator=generator, labeller=labeller), Pipeline)
-    pipeline("preference", labeller=labeller)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
 def datasets_stay(dataset: CustomDataset) -> None:
