@@ -94,7 +94,7 @@ def wheel(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
     session.run("python", "-I", str(ROOT / "tests/house/import_paths.py"))
     session.run("distilabel", "--version")
-    session.run("distilabel", "demo", "--rows", "8")
+    session.run("distilabel", "demo", "--rows", "8", "--latency-median", "0.1")
 
 
 @nox.session
