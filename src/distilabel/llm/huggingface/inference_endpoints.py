@@ -149,7 +149,7 @@ class InferenceEndpointsLLM(HttpLLM):
         }
         body = msgspec.json.encode({"inputs": prompt, "parameters": parameters})
         reply = await self._post(self._deployment.url, body)
-        if reply.status != 200:
+        if not 200 <= reply.status < 300:
             raise failure_of(reply, who=self._who)
         return read_text_generation(reply, who=self._who)
 
