@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from huggingface_hub import constants
 
 from distilabel.limits import RetryPolicy
 from distilabel.llm import OpenAILLM
@@ -43,6 +44,18 @@ def serve() -> Iterator[Callable[..., SimulatedEndpoint]]:
     """Starts simulated endpoints, and stops them at the end."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(SimulatedEndpoint(**settings))
+
+
+@pytest.fixture
+def serve_hub(serve, monkeypatch) -> Callable[..., SimulatedEndpoint]:
+    """Starts a simulated endpoint and has it stand for the hub's management of endpoints."""
+
+    def start(**settings) -> SimulatedEndpoint:
+        endpoint = serve(**settings)
+        monkeypatch.setattr(constants, "INFERENCE_ENDPOINTS_ENDPOINT", endpoint.endpoints_url)
+        return endpoint
+
+    return start
 
 
 @pytest.fixture

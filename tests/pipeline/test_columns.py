@@ -141,10 +141,8 @@ def test_the_default_shuffles(both) -> None:
     assert _orders(result) != result["generations"][:]
 
 
-def test_a_failed_generation_is_none_at_its_index_everywhere(serve, quick, monkeypatch) -> None:
+def test_a_failed_generation_is_none_at_its_index_everywhere(serve_hub, quick) -> None:
     """With one request a generation, the failed one is None in each list and is not shown."""
-    import huggingface_hub
-
     from distilabel.llm import InferenceEndpointsLLM, OpenAILLM
     from distilabel.tasks import UltraFeedbackTask
 
@@ -157,10 +155,7 @@ def test_a_failed_generation_is_none_at_its_index_everywhere(serve, quick, monke
             return f"text {int(request.body['seed']) + 1}"
         return _by_content(request)
 
-    endpoint = serve(reply=reply, script=script)
-    monkeypatch.setattr(
-        huggingface_hub.constants, "INFERENCE_ENDPOINTS_ENDPOINT", endpoint.endpoints_url
-    )
+    endpoint = serve_hub(reply=reply, script=script)
     generator = InferenceEndpointsLLM("mine", TextGenerationTask(), "me", token="hf_x", seed=0)
     generator.retry_policy = quick
     labeller = OpenAILLM(UltraFeedbackTask(), model="judge", base_url=endpoint.openai_url)

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import huggingface_hub
 import pytest
 from datasets import Dataset
 
@@ -54,12 +53,9 @@ def test_eight_threads_share_one_pipeline(serve, writer, judge) -> None:
     assert _is_idle(pipe.labeller)
 
 
-def test_eight_threads_look_an_endpoint_up_once(serve, monkeypatch) -> None:
+def test_eight_threads_look_an_endpoint_up_once(serve_hub) -> None:
     """Threads that begin at once ask the hub once between them where the endpoint is."""
-    endpoint = serve(reply=_echo)
-    monkeypatch.setattr(
-        huggingface_hub.constants, "INFERENCE_ENDPOINTS_ENDPOINT", endpoint.endpoints_url
-    )
+    endpoint = serve_hub(reply=_echo)
     llm = InferenceEndpointsLLM("mine", TextGenerationTask(), "me", token="hf_x")
     start = threading.Barrier(8)
 
