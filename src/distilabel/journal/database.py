@@ -8,7 +8,6 @@ Rules:
   read from it. Triggers, views and further tables are damage.
 - A file that is not ours (another application's) is refused and left as it is. One that is damaged
   is moved aside and refused: what it holds may still be worth something to its owner.
-- Symlinks are refused. Files are 0600.
 
 How it works: the tables are made before the file is switched to WAL, so that its first page says
 whose it is from the first commit on. With `locking_mode=EXCLUSIVE` set before anything is read, WAL
@@ -17,31 +16,25 @@ needs no shared memory, and no `-shm` file is there.
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
-import stat
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from distilabel import failpoints
 from distilabel.errors import JournalCorruptError, JournalError
+from distilabel.journal.files import APPLICATION_ID, check_files, make_file, move
 from distilabel.journal.records import KEY_BYTES, decode_call, decode_row
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from distilabel.journal.records import CallRecord, RowRecord
+from distilabel.journal.records import CallRecord, RowRecord
 
 __all__ = [
     "BLOB_BYTES_MAX",
-    "JOURNAL_NAME",
-    "SIDE_FILES",
     "Database",
     "Durability",
-    "has_our_header",
-    "move",
     "open_database",
     "read_all_rows",
 ]
@@ -49,20 +42,13 @@ __all__ = [
 Durability: TypeAlias = Literal["power", "process"]
 """What a commit survives: a power cut, or the death of the process only."""
 
-JOURNAL_NAME = "journal.sqlite"
-SIDE_FILES = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a file, by what is added to its name."""
 BLOB_BYTES_MAX = 64 << 20
 """The longest record that is written or read."""
 
-_APPLICATION_ID = int.from_bytes(b"dstl")
 _FORMAT = 1
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _BUSY_S = 0.5
 """How long another program that has the file open is waited for; a run's own lock is not."""
-_HEADER_BYTES = 100
-_ID_AT = 68
-_ROLLBACK_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 _TABLES = {
     "meta": "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
@@ -212,8 +198,8 @@ def open_database(
             f"Python, or enable_checkpoints=False.",
             path=path,
         )
-    _check_files(path)
-    is_new = _make_file(path, create=not reads_only, is_durable=durability == "power")
+    check_files(path)
+    is_new = make_file(path, create=not reads_only, is_durable=durability == "power")
     _pass("open")
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     try:
@@ -234,22 +220,6 @@ def open_database(
         raise
 
 
-def has_our_header(path: Path) -> bool:
-    """Whether a file is a journal of ours, by its first bytes. Only under its lock, and closed."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        header = os.pread(fd, _HEADER_BYTES, 0)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    is_sqlite = header.startswith(b"SQLite format 3\0")
-    return is_sqlite and header[_ID_AT : _ID_AT + 4] == _APPLICATION_ID.to_bytes(4)
-
-
 class _DamageError(sqlite3.DatabaseError):
     """What we find wrong, beside what SQLite finds."""
 
@@ -257,65 +227,6 @@ class _DamageError(sqlite3.DatabaseError):
 def _pass(point: str) -> None:
     if failpoints.reached is not None:
         failpoints.reached(point)
-
-
-def _check_files(path: Path) -> None:
-    """Nothing but plain files where SQLite is about to open some."""
-    for name in ("", *SIDE_FILES):
-        file = Path(f"{path}{name}")
-        try:
-            status = file.lstat()
-        except FileNotFoundError:
-            continue
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise JournalError(
-                f"{file} is a link or no plain file; it is not followed. Remove it.", path=file
-            )
-    _check_rollback(Path(f"{path}-journal"))
-
-
-def _check_rollback(path: Path) -> None:
-    """A rollback journal may name one more file that SQLite would delete; ours never does."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    with closing(os.fdopen(fd, "rb")) as file:
-        file.seek(max(0, os.fstat(fd).st_size - len(_ROLLBACK_MAGIC)))
-        if file.read() == _ROLLBACK_MAGIC:
-            raise JournalCorruptError(
-                f"{path} names further files, which no journal of ours does. Remove it.", path=path
-            )
-
-
-def _make_file(path: Path, *, create: bool, is_durable: bool) -> bool:
-    """Make the file, private from its first moment; False if it is there and not empty."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    try:
-        fd = os.open(path, flags, 0o600)
-    except OSError as error:
-        link = " (a symbolic link)" if error.errno == errno.ELOOP else ""
-        raise JournalError(
-            f"{path} cannot be opened{link}: {error.strerror}. Choose another checkpoint_dir.",
-            path=path,
-        ) from error
-    try:
-        os.fchmod(fd, 0o600)
-        is_new = os.fstat(fd).st_size == 0
-    finally:
-        os.close(fd)
-    if is_new and is_durable:
-        _sync_directory(path.parent)
-    return is_new
-
-
-def _sync_directory(directory: Path) -> None:
-    for place in (directory, directory.parent):
-        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, makes_tables: bool) -> None:
@@ -331,7 +242,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, makes_tables: bool) 
     if makes_tables and not (schema or application_id):
         _make_tables(connection)
         return
-    if application_id != _APPLICATION_ID:
+    if application_id != APPLICATION_ID:
         raise JournalCorruptError(
             f"{path} is a database of another program. Nothing was changed; choose another "
             f"checkpoint_dir.",
@@ -357,7 +268,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES.values():
         connection.execute(statement)
-    connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={_FORMAT}")
     connection.execute("COMMIT")
 
@@ -400,20 +311,6 @@ def _damage(path: Path, error: Exception, *, is_moved: bool) -> JournalCorruptEr
         path=path,
         moved_to=moved_to,
     )
-
-
-def move(path: Path, stem: str) -> Path:
-    """Rename a closed journal, and what lies beside it, to `<stem>-<n>.sqlite`; its new path."""
-    number = 1
-    while (target := path.with_name(f"{stem}-{number}.sqlite")).exists() or target.is_symlink():
-        number += 1
-    for name in SIDE_FILES:  # first: a file without its WAL is whole, a WAL without its file lost
-        side = Path(f"{path}{name}")
-        if side.exists():
-            side.rename(f"{target}{name}")
-    _pass("archive_rename")
-    path.rename(target)
-    return target
 
 
 def read_all_rows(database: Database, rows_at_a_time: int) -> Iterator[RowRecord]:

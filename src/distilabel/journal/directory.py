@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distilabel.errors import JournalError
-from distilabel.journal.database import JOURNAL_NAME
+from distilabel.journal.files import JOURNAL_NAME
 from distilabel.journal.lock import LOCK_NAME
 
 if TYPE_CHECKING:

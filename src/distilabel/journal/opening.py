@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 from distilabel.errors import JournalCorruptError, JournalError, RunLockedError
 from distilabel.journal.ancestors import Ancestor, opened_for_reading
-from distilabel.journal.database import JOURNAL_NAME, move, open_database
+from distilabel.journal.database import open_database
 from distilabel.journal.directory import archives, make_directory, new_directory, run_directories
+from distilabel.journal.files import JOURNAL_NAME, move
 from distilabel.journal.key_index import KeyIndex
 from distilabel.journal.lock import RunLock
 from distilabel.journal.state import JournalState, is_finished, started

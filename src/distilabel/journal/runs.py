@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING
 
 from distilabel.errors import JournalError, RunLockedError
 from distilabel.journal.ancestors import opened_for_reading
-from distilabel.journal.database import JOURNAL_NAME, has_our_header, read_all_rows
+from distilabel.journal.database import read_all_rows
 from distilabel.journal.directory import (
     default_root,
     journal_files,
     last_written,
     run_directories,
 )
+from distilabel.journal.files import JOURNAL_NAME, has_our_header
 from distilabel.journal.lock import LOCK_NAME, RunLock, read_holder
 from distilabel.journal.state import RunInfo, is_finished
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
-
     from pathlib import Path
 
     from distilabel.journal.database import Database
