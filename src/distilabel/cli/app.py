@@ -1,0 +1,127 @@
+"""The verbs of the command line, and how each ends.
+
+Rules:
+
+- What goes wrong ends as one line on standard error: exit code 2 if what was asked for cannot work,
+  1 if a run failed, 130 for Ctrl-C. A traceback means a bug of ours, and shows no local variables:
+  they may hold keys.
+- A verb is an adapter: it turns options into values, and calls what does the work.
+"""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distilabel import __version__
+from distilabel.cli.prompts import PROMPTS_MAX
+from distilabel.errors import ConfigurationError, DistilabelError, MissingDependencyError
+from distilabel.untrusted import one_line
+
+__all__ = ["app"]
+
+_LINE_MAX = 2_000
+
+app = typer.Typer(
+    help="Make data sets with language models: one writes, another rates.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"distilabel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    """Make data sets with language models: one writes, another rates."""
+    del version  # its callback has seen to it
+
+
+@app.command()
+def demo(
+    rows: Annotated[int, typer.Option(min=1, max=PROMPTS_MAX, help="How many prompts.")] = 200,
+    generations: Annotated[int, typer.Option(min=1, max=8, help="Texts for each prompt.")] = 2,
+    seed: Annotated[int, typer.Option(help="Another seed, other texts and ratings.")] = 0,
+    output: Annotated[Path, typer.Option(help="Where the data set is saved.")] = Path(
+        "distilabel-demo"
+    ),
+    latency_median: Annotated[
+        float, typer.Option(min=0.0, max=60.0, help="Seconds that half of the calls stay below.")
+    ] = 2.0,
+) -> None:
+    """Write and rate 200 prompts against a provider that is simulated on this machine."""
+    from distilabel.cli.demo import DemoOptions, run_demo
+
+    with _clean_end():
+        run_demo(DemoOptions(rows, generations, seed, output, latency_median))
+
+
+@app.command()
+def simulate(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free.")] = 8000,
+    latency_median: Annotated[
+        float, typer.Option(min=0.0, help="Seconds that half of the replies stay below.")
+    ] = 0.5,
+    sigma: Annotated[float, typer.Option(min=0.0, help="How scattered they are.")] = 0.6,
+    seed: Annotated[int, typer.Option(help="Decides replies, latencies and faults.")] = 0,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Requests served at once; the others wait.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Requests a second; the others get a 429.")
+    ] = None,
+    error_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The share of requests that get a 500.")
+    ] = 0.0,
+) -> None:
+    """Serve a provider that answers like OpenAI, TGI and Inference Endpoints, until Ctrl-C."""
+    from distilabel.testing.serve import ServeOptions, serve
+
+    options = ServeOptions(
+        host=host,
+        port=port,
+        latency_median_s=latency_median,
+        sigma=sigma,
+        seed=seed,
+        slots=slots,
+        rate_per_s=rate,
+        error_rate=error_rate,
+    )
+    with _clean_end():
+        try:
+            serve(options)
+        except OSError as error:
+            raise ConfigurationError(f"cannot listen on {host}:{port}: {error}") from error
+
+
+@contextmanager
+def _clean_end() -> Generator[None]:
+    """Whatever ends a verb, say it in one line and with an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("stopped")
+        raise typer.Exit(130) from None
+    except (ConfigurationError, MissingDependencyError) as error:
+        _say(str(error))
+        raise typer.Exit(2) from None
+    except DistilabelError as error:
+        _say(str(error))
+        raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"distilabel: {one_line(text, characters_max=_LINE_MAX)}\n")
