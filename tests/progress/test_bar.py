@@ -100,6 +100,8 @@ def pipe(serve, writer, judge):
     return Pipeline(writer(endpoint), judge(endpoint))
 
 
+QUIET = {"enable_checkpoints": False, "verbose": False}
+"""Nothing else is said on standard error, then."""
 PROMPTS = [{"input": f"Question {number}?"} for number in range(5)]
 
 
@@ -114,13 +116,13 @@ def assert_shown(capsys):
 
 def test_generate_shows_progress(pipe, capsys):
     """`display_progress_bar=True` shows both stages on standard error."""
-    pipe.generate(PROMPTS, display_progress_bar=True)
+    pipe.generate(PROMPTS, display_progress_bar=True, **QUIET)
     assert_shown(capsys)
 
 
 def test_iterate_shows_progress(pipe, capsys):
     """The sync stream shows progress too."""
-    with pipe.iterate(PROMPTS, display_progress_bar=True) as rows:
+    with pipe.iterate(PROMPTS, display_progress_bar=True, **QUIET) as rows:
         assert len(list(rows)) == 5
     assert_shown(capsys)
 
@@ -128,14 +130,14 @@ def test_iterate_shows_progress(pipe, capsys):
 async def test_stream_shows_progress_without_blocking(pipe, capsys):
     """Showing progress blocks the event loop nowhere."""
     with blockbuster_ctx("distilabel.progress"):
-        async with pipe.stream(PROMPTS, display_progress_bar=True) as rows:
+        async with pipe.stream(PROMPTS, display_progress_bar=True, **QUIET) as rows:
             assert len([row async for row in rows]) == 5
     assert_shown(capsys)
 
 
 async def test_a_stream_that_is_left_stops_its_bar(pipe, capsys):
     """Leaving early ends the bar's thread, and the last line says that the run was stopped."""
-    async with pipe.stream(PROMPTS * 40, display_progress_bar=True) as rows:
+    async with pipe.stream(PROMPTS * 40, display_progress_bar=True, **QUIET) as rows:
         await anext(rows)
     assert "progress-bar" not in {thread.name for thread in threading.enumerate()}
     assert capsys.readouterr().err.endswith("stopped\n")
@@ -143,7 +145,7 @@ async def test_a_stream_that_is_left_stops_its_bar(pipe, capsys):
 
 def test_no_progress_is_shown_unasked(pipe, capsys):
     """Without `display_progress_bar` nothing is written anywhere."""
-    pipe.generate(PROMPTS)
+    pipe.generate(PROMPTS, **QUIET)
     assert capsys.readouterr() == ("", "")
 
 
@@ -151,18 +153,18 @@ def test_the_bar_follows_any_observer(pipe):
     """A bar of one's own is given to `on_event`."""
     paper = Paper()
     with ProgressBar(on(paper)) as bar:
-        pipe.generate(PROMPTS, on_event=bar.observe)
+        pipe.generate(PROMPTS, on_event=bar.observe, **QUIET)
     assert paper.getvalue().count("5/5 rows") == 2
 
 
 async def test_rows_of_a_stream_make_a_data_set(pipe):
     """Rows taken in any order become the data set that `agenerate` would have made."""
-    async with pipe.stream(PROMPTS, seed=1) as rows:
+    async with pipe.stream(PROMPTS, seed=1, **QUIET) as rows:
         taken = [row async for row in rows]
     dataset = rows.to_dataset(reversed(taken))
     assert dataset["input"] == [prompt["input"] for prompt in PROMPTS]
     assert (dataset.task, dataset.run) == (pipe.labeller.task, rows.run)
-    whole = await pipe.agenerate(PROMPTS, seed=1)
+    whole = await pipe.agenerate(PROMPTS, seed=1, **QUIET)
     assert dataset.features == whole.features
     assert dataset.to_list() == whole.to_list()
 
@@ -171,7 +173,7 @@ def test_rows_of_a_data_set_keep_its_types(pipe):
     """What came as a `datasets.Dataset` keeps its own columns as they were."""
     features = Features({"input": Value("string"), "kind": ClassLabel(names=["a", "b"])})
     source = Dataset.from_dict({"input": ["x?", "y?"], "kind": [1, 0]}, features=features)
-    with pipe.iterate(source) as rows:
+    with pipe.iterate(source, **QUIET) as rows:
         dataset = rows.to_dataset(list(rows))
     assert dataset.features["kind"] == features["kind"]
     assert dataset["kind"] == [1, 0]
