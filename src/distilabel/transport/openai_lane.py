@@ -2,7 +2,8 @@
 
 The request goes through `chat.completions.create`, so that what wraps it (tracing, Azure's routes,
 custom authentication) sees it. The client is used with `max_retries=0`: there is one owner of
-retries, and it is not the SDK.
+retries, and it is not the SDK. Redirects, which the SDK's own HTTP client follows, are off here as
+everywhere: prompts stay with the server that they are meant for.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class OpenAIClientLane:
     """Attempts through the user's `AsyncOpenAI`; URL and headers are the client's own."""
 
     def __init__(self, client: Any, timeouts: Timeouts) -> None:
-        self._completions = client.with_options(max_retries=0).chat.completions
+        self._completions = _without_redirects(client.with_options(max_retries=0)).chat.completions
         self._total_s = timeouts.total_s
         openai = sys.modules["openai"]
         self._status_error: type[Exception] = openai.APIStatusError
@@ -67,3 +68,20 @@ class OpenAIClientLane:
 
     async def aclose(self) -> None:
         """Nothing: the client is the user's."""
+
+
+def _without_redirects(client: Any) -> Any:
+    """The client, which is a copy of our own, with redirects off.
+
+    `create` takes no option for that; `_prepare_options` is the SDK's hook "for mutating the given
+    options", which its Azure clients use in the same way.
+    """
+    prepare = client._prepare_options  # noqa: SLF001 - see above
+
+    async def prepare_without_redirects(options: Any) -> Any:
+        options = await prepare(options)
+        options.follow_redirects = False
+        return options
+
+    client._prepare_options = prepare_without_redirects  # noqa: SLF001 - see above
+    return client
