@@ -50,7 +50,7 @@ class Storm:
 
     async def _stream(self) -> None:
         rows = [{"input": f"Say {k}."} for k in range(5)]
-        async with Pipeline(self.llm).stream(rows) as stream:
+        async with Pipeline(self.llm).stream(rows, enable_checkpoints=False) as stream:
             async for row in stream:
                 assert not row.errors
 

@@ -44,8 +44,7 @@ class Consumer:
         models: tuple[str, ...],
         source,
         rows: int,
-        *,
-        ordered: bool,
+        **settings,
     ) -> None:
         """Take so many rows, then leave."""
         tasks = {"writer": TextGenerationTask(), "judge": UltraFeedbackTask.for_honesty()}
@@ -60,7 +59,7 @@ class Consumer:
                 )
                 for model in models
             ]
-            async with Pipeline(*llms).stream(source, ordered=ordered) as stream:
+            async with Pipeline(*llms).stream(source, **settings) as stream:
                 for taken in range(1, rows + 1):
                     row = await anext(stream)
                     assert not row.errors
@@ -83,18 +82,18 @@ def consumer(rss_mb) -> Consumer:
 @pytest.mark.parametrize("models", [("writer",), ("writer", "judge")], ids=["one", "two"])
 def test_a_slow_consumer_is_not_run_ahead_of(consumer, endless, models, ordered):
     """Through 100 s of 20 rows a second no stage is more than two rows a permit ahead."""
-    VirtualClock().run(
-        consumer.consume, consumer.endpoint.here(), models, endless(), 2_000, ordered=ordered
-    )
+    settings = {"ordered": ordered, "enable_checkpoints": False}  # no thread for the clock to miss
+    here = consumer.endpoint.here()
+    VirtualClock().run(consumer.consume, here, models, endless(), 2_000, **settings)
     hold(consumer, models, ordered=ordered)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("models", [("writer",), ("writer", "judge")], ids=["one", "two"])
 async def test_a_slow_consumer_is_not_run_ahead_of_in_real_time(consumer, endless, models):
-    """The same by the clock on the wall for a minute, from an endpoint in another thread."""
+    """The same for a minute by the clock on the wall, with checkpoints."""
     async with consumer.endpoint:
-        await consumer.consume(nullcontext(), models, endless(), 60 * ROWS_PER_S, ordered=False)
+        await consumer.consume(nullcontext(), models, endless(), 60 * ROWS_PER_S)
     hold(consumer, models, ordered=False)
 
 
