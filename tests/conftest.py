@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -31,6 +32,12 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys and proxies of the machine have no say."""
     for name in _SURROUNDINGS:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _runs_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run directories are made where pytest clears them away."""
+    monkeypatch.setenv("DISTILABEL_RUNS", str(tmp_path / "runs"))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _run(script, rows, **limits):
     async def main():
         done, error, started = [], None, anyio.current_time()
         try:
-            async with Pipeline(generator=llm).stream(rows, verbose=False) as stream:
+            async with Pipeline(generator=llm).stream(rows, enable_checkpoints=False) as stream:
                 async for row in stream:
                     done.append(row)  # noqa: PERF401 - those before the error count
         except RunFatalError as stopped:
@@ -82,7 +82,7 @@ def test_a_row_that_always_breaks_the_server_fails_alone():
     pipe = Pipeline(generator=llm)
 
     async def main():
-        async with pipe.stream(_rows(100), verbose=False) as stream:
+        async with pipe.stream(_rows(100), enable_checkpoints=False) as stream:
             return [row async for row in stream]
 
     done = VirtualClock().run(main)

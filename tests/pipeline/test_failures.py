@@ -1,6 +1,5 @@
 """What stops a run, what does not, and what is told about it."""
 
-import logging
 
 import pytest
 
@@ -236,15 +235,13 @@ def test_events_tell_the_run_from_start_to_end(serve, writer) -> None:
     assert events[-1].summary.rows == result.run.rows == 3
 
 
-def test_verbose_says_at_the_end_what_failed(serve, writer, caplog) -> None:
-    """One line in the log names the causes; without `verbose` there is none."""
+def test_verbose_says_at_the_end_what_failed(serve, writer, capsys) -> None:
+    """A line on standard error names the causes; without `verbose` there is none."""
     endpoint = serve(reply=_reply, script=_at_row(1, Status(413)))
-    caplog.set_level(logging.INFO, "distilabel")
     Pipeline(writer(endpoint)).generate(_rows(3))
-    assert "1 of 3 rows have failures (context_length 1)" in caplog.text
-    caplog.clear()
+    assert "1 of 3 rows have failures (context_length 1)" in capsys.readouterr().err
     Pipeline(writer(endpoint)).generate(_rows(3), verbose=False)
-    assert "failures" not in caplog.text
+    assert not capsys.readouterr().err
 
 
 def _raise(error: BaseException) -> None:

@@ -99,7 +99,11 @@ class Health:
         until = self._until if probing is None else max(self._until, probing.until)
         if now < until:
             return until - now
-        return self.policy.poll_s if probing is not None and probing.has_probe else 0.0
+        return self.policy.poll_s if probing is not None and self._is_watching(probing) else 0.0
+
+    def _is_watching(self, probing: _Probing) -> bool:
+        """Whether an attempt is under way that will tell how the backend does."""
+        return probing.has_probe or (probing.reason == "suspicion" and self._in_flight > 0)
 
     # What happens to attempts.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
+    from distilabel.journal import Durability
     from distilabel.pipeline.source import RowsLike
     from distilabel.types import OnError, Resume, Row
 
@@ -63,6 +64,7 @@ class Pipeline:
         verbose: bool = True,
         *,
         checkpoint_dir: str | Path | None = None,
+        durability: Durability = "power",
         resume: Resume = "auto",
         shuffle_before_labelling: bool = True,
         on_error: OnError = "collect",
@@ -81,11 +83,16 @@ class Pipeline:
                 of mappings. What has no length is read as it is needed.
             num_generations: texts for each row, at least 1.
             batch_size: rows read from the data set at a time. Never a barrier.
-            enable_checkpoints: keep every paid reply on disk. Not built yet: nothing is kept.
+            enable_checkpoints: keep every paid reply on disk before it is seen, so that nothing is
+                bought twice.
             display_progress_bar: show progress on standard error.
             verbose: log, at the end, how many rows failed and why.
-            checkpoint_dir: where replies are kept. Not built yet.
-            resume: "auto", "always" or "never"; what to reuse of earlier runs. Not built yet.
+            checkpoint_dir: the run's directory. None: one of its own under `DISTILABEL_RUNS`, else
+                under `./distilabel-runs`.
+            durability: what a finished row survives: "power" cuts, or the death of the "process".
+            resume: "auto" goes on with an unfinished run of the same rows and settings, and reuses
+                what other unfinished runs have paid for; "always" also reuses what finished runs
+                have; "never" starts clean.
             shuffle_before_labelling: show the judge each row's texts in an order of its own, so
                 that no text gains from its place. The stored order never changes.
             on_error: "collect" keeps a failed row with None and an entry in `.errors`; "raise"
@@ -125,6 +132,7 @@ class Pipeline:
         verbose: bool = True,
         *,
         checkpoint_dir: str | Path | None = None,
+        durability: Durability = "power",
         resume: Resume = "auto",
         shuffle_before_labelling: bool = True,
         on_error: OnError = "collect",
@@ -166,6 +174,7 @@ class Pipeline:
         verbose: bool = True,
         *,
         checkpoint_dir: str | Path | None = None,
+        durability: Durability = "power",
         resume: Resume = "auto",
         shuffle_before_labelling: bool = True,
         on_error: OnError = "collect",
@@ -199,6 +208,7 @@ class Pipeline:
         verbose: bool = True,
         *,
         checkpoint_dir: str | Path | None = None,
+        durability: Durability = "power",
         resume: Resume = "auto",
         shuffle_before_labelling: bool = True,
         on_error: OnError = "collect",

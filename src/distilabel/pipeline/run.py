@@ -11,46 +11,51 @@ Rules:
   then the window fills, then no row is pulled.
 - In input order the window itself bounds what is made and not taken, and there are no further
   slots: a row that others wait for can always be finished.
+- A row is on disk before it is handed out.
 - Every task lives in the run's task group. Tasks raise nothing: what stops the run is kept, the
   rest is cancelled, and the consumer is told once it has taken what was finished.
+- Stopped gently, the run sends nothing more and waits for what is in flight. Rows that then still
+  lack a call stay pending, like those that were never pulled.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from distilabel.dataset.schema import CALL_METADATA
+from distilabel import failpoints
 from distilabel.errors import DispatchStoppedError, RowFailedError, RunStoppedError
-from distilabel.events import RowFinished, RunFinished, RunStarted, StageFinished, StageInfo
+from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import PermitPool
 from distilabel.llm.flight import Flight
 from distilabel.pipeline.output import Output
-from distilabel.pipeline.stages import Draft, GeneratorStage, LabellerStage
+from distilabel.pipeline.rowwork import RowWork
 from distilabel.pipeline.tally import Tally
+from distilabel.pipeline.telling import say, where_it_is_kept
 from distilabel.types import Row
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from distilabel.events import Event, Observer
+    from distilabel.journal import Journal
     from distilabel.limits import PermitStatistics
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import RowSource
-    from distilabel.types import InputRow, RunSummary
+    from distilabel.pipeline.stages import Draft
+    from distilabel.types import RunSummary
 
-__all__ = ["DRAIN_MAX_S", "Run", "RunStatistics"]
+__all__ = ["DRAIN_MAX_S", "LANDING_MAX_S", "Run", "RunStatistics"]
 
 DRAIN_MAX_S = 30.0
 """How long calls in flight may take to land after a stop."""
-
-_log = logging.getLogger("distilabel")
+LANDING_MAX_S = 0.5
+"""How long they may take after an error that stops the run."""
 
 _SLACK = 2
 """Rows for each permit: with one, a stage idles whenever the other is ahead (3 % of the time in
@@ -78,6 +83,7 @@ class Run:
         settings: how.
         source: where rows come from.
         observers: who wants to know.
+        journal: keeps what is paid for; None: nothing does.
     """
 
     def __init__(
@@ -86,50 +92,33 @@ class Run:
         settings: RunSettings,
         source: RowSource,
         observers: tuple[Observer, ...] = (),
+        journal: Journal | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
         self._settings = settings
+        self._journal = journal
         self._tally = Tally()
-        self._flight = Flight()
         self._observers = (self._tally.apply, *observers)
-        self._generate, self._label = self._make_stages()
+        self._flight = Flight(journal)
+        self._work = RowWork(plan, settings, self._flight, self._notify, journal)
         self._output = Output(is_ordered=settings.ordered)
+
         pools = [llm.permits for _, llm in plan.stages]
         self._first = pools[0]
         self._window = PermitPool(_SLACK * sum(pool.limit for pool in pools))
         needs_slots = len(pools) > 1 and not settings.ordered
         self._slots = PermitPool(_SLACK * pools[-1].limit) if needs_slots else None
-        self._failure: Exception | None = None
-        self._is_complete = False
+
         self._rows: TaskGroup | None = None
         self._pending = 0
         self._is_source_at_end = False
-        self._stop_requested = anyio.Event()
+        self._braked = anyio.Event()
+        self._landing = anyio.CancelScope()
+        self._failure: Exception | None = None
+        self._is_complete = False
         self._now = asyncio.get_running_loop().time  # asked from a sync consumer's thread, too
         self._started = self._now()
-
-    def _make_stages(self) -> tuple[GeneratorStage | None, LabellerStage | None]:
-        plan, settings = self.plan, self._settings
-        generate = label = None
-        if plan.generator is not None and plan.generator_columns is not None:
-            generate = GeneratorStage(
-                plan.generator,
-                plan.generator_columns,
-                settings.num_generations,
-                self._notify,
-                self._flight,
-            )
-        if plan.labeller is not None and plan.labeller_columns is not None:
-            label = LabellerStage(
-                plan.labeller,
-                plan.labeller_columns,
-                settings.shuffle_before_labelling,
-                settings.seed or 0,
-                self._notify,
-                self._flight,
-            )
-        return generate, label
 
     @property
     def summary(self) -> RunSummary:
@@ -146,6 +135,8 @@ class Run:
             tuple(llm.permits.statistics() for _, llm in self.plan.stages),
         )
 
+    # What the consumer does.
+
     async def take(self) -> Row | None:
         """The next finished row; None after the last.
 
@@ -159,6 +150,32 @@ class Run:
                 self._slots.release()
         return row
 
+    def stop_gently(self) -> None:
+        """Send nothing more; let what is in flight land, for at most `DRAIN_MAX_S`."""
+        if self._settings.verbose:
+            say(
+                f"stopping: nothing more is sent; waiting for {self._flight.under_way} calls in "
+                f"flight, up to {DRAIN_MAX_S:.0f} s. Once more drops them; a third time exits now"
+            )
+        self._brake(DRAIN_MAX_S)
+
+    def stop_now(self) -> None:
+        """Drop what is in flight."""
+        self._brake(0.0)
+
+    def fail(self, error: Exception) -> None:
+        """Stop the run for this reason; what is about to land may, for `LANDING_MAX_S`."""
+        if self._failure is None:
+            self._failure = error
+        self._brake(LANDING_MAX_S)
+
+    def _brake(self, drain_s: float) -> None:
+        self._landing.deadline = min(self._landing.deadline, self._now() + drain_s)
+        self._flight.stop()
+        self._braked.set()
+
+    # What runs.
+
     async def execute(self) -> None:
         """Pull and process rows until the source ends or something stops the run."""
         stages = tuple(
@@ -166,32 +183,14 @@ class Run:
         )
         self._notify(RunStarted(self.source.total, stages))
         try:
-            async with anyio.create_task_group() as brake:
-                brake.start_soon(self._brake)
+            async with anyio.create_task_group() as braking:
+                braking.start_soon(self._end_when_landed)
                 async with anyio.create_task_group() as self._rows:
                     await self._pump(self._rows)
-                brake.cancel_scope.cancel()
-            if self._failure is None and not self._is_all_done:
-                self._failure = self._stopped_error()
-            self._is_complete = self._failure is None
+                braking.cancel_scope.cancel()
+            await self._conclude()
         finally:
             self._output.close(self._failure)
-
-    def stop_gently(self) -> None:
-        """Send nothing more; let what is in flight land, for at most `DRAIN_MAX_S`."""
-        self._tell_stopping()
-        self._flight.stop()
-        self._stop_requested.set()
-
-    def stop_now(self) -> None:
-        """Drop what is in flight."""
-        self._stop(self._stopped_error())
-
-    async def _brake(self) -> None:
-        await self._stop_requested.wait()
-        with anyio.move_on_after(DRAIN_MAX_S):
-            await self._flight.wait_idle()
-        self.stop_now()
 
     def finish(self) -> RunSummary:
         """Say that the run is over; nothing of it is running any more."""
@@ -208,73 +207,77 @@ class Run:
             try:
                 item = await self.source.take()
             except Exception as error:  # noqa: BLE001 - a user's source may raise anything
-                self._stop(error)
+                self.fail(error)
                 return
             if item is None:
                 self._window.release()
                 self._is_source_at_end = True
                 return
             self._pending += 1
-            rows.start_soon(self._process, *item)
+            rows.start_soon(self._process, self._work.draft(*item))
             await checkpoint()  # the row takes its permits now, so that the next look counts them
 
-    async def _process(self, index: int, row: InputRow) -> None:
-        draft = Draft(index, dict(row))
+    async def _process(self, draft: Draft) -> None:
         try:
-            if self._generate is not None:
-                await self._generate.run(draft)
-                self._notify(StageFinished("generator", index))
-            if self._label is not None:
-                if self._slots is not None:
-                    await self._slots.acquire()
-                await self._label.run(draft)
-                self._notify(StageFinished("labeller", index))
+            await self._work.generate(draft)
+            if self._slots is not None:
+                await self._slots.acquire()
+            await self._work.label(draft)
+            if self._ends_run(draft):
+                self._flight.stop()  # before the wait for the disk: nothing more is sent
+            await self._work.keep(draft)
             self._hand_over(draft)
         except DispatchStoppedError:
             return  # the row stays pending
         except Exception as error:  # noqa: BLE001 - raised where the rows are taken
-            self._stop(error)
+            self.fail(error)
+
+    def _ends_run(self, draft: Draft) -> bool:
+        return bool(draft.errors) and self._settings.on_error == "raise"
 
     def _hand_over(self, draft: Draft) -> None:
+        if failpoints.reached is not None:
+            failpoints.reached("hand_over")
         errors = tuple(draft.errors)
-        if self._settings.include_metadata:
-            draft.values[CALL_METADATA] = draft.calls
         is_resumed = draft.reused > 0 and not draft.bought
         self._notify(RowFinished(draft.index, errors, is_resumed))
-        if errors and self._settings.on_error == "raise":
-            raise RowFailedError(draft.index, errors)
         self._pending -= 1
+        if self._ends_run(draft):
+            self.fail(RowFailedError(draft.index, errors))
+            return
         self._output.put(Row(draft.values, index=draft.index, errors=errors))
 
-    def _stop(self, error: Exception) -> None:
-        if self._failure is None:
-            self._failure = error
-        self._flight.stop()
+    async def _end_when_landed(self) -> None:
+        await self._braked.wait()
+        with self._landing:
+            await self._flight.wait_idle()
         if self._rows is not None:
             self._rows.cancel_scope.cancel()
 
-    @property
-    def _is_all_done(self) -> bool:
-        return self._is_source_at_end and self._pending == 0
+    async def _conclude(self) -> None:
+        is_all_done = self._is_source_at_end and self._pending == 0
+        if self._failure is None and not is_all_done:
+            self._failure = self._stopped_error()
+        self._is_complete = self._failure is None
+        if self._is_complete and self._journal is not None and not self._tally.calls_failed:
+            try:
+                await self._journal.finish()
+            except Exception as error:  # noqa: BLE001 - raised where the rows are taken
+                self._failure = error
+        is_told = isinstance(self._failure, RunStoppedError)
+        if self._failure is not None and self._journal is not None and not is_told:
+            self._failure.add_note(where_it_is_kept(self._journal.directory))
 
     def _stopped_error(self) -> RunStoppedError:
         summary, total = self.summary, self.source.total
         rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
         tokens = summary.usage.prompt_tokens + summary.usage.completion_tokens
+        kept = "" if self._journal is None else f" {where_it_is_kept(self._journal.directory)}"
         return RunStoppedError(
             f"The run was stopped: {rows} rows are done, with {summary.calls:,} calls and "
-            f"{tokens:,} tokens.",
+            f"{tokens:,} tokens.{kept}",
             summary=summary,
         )
-
-    def _tell_stopping(self) -> None:
-        if self._settings.verbose:
-            _log.warning(
-                "stopping: nothing more is sent; waiting up to %.0f s for %d calls in flight. "
-                "Once more, and they are dropped; a third time, and the process exits at once",
-                DRAIN_MAX_S,
-                self._flight.under_way,
-            )
 
     def _notify(self, event: Event) -> None:
         for observer in self._observers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from distilabel.errors import ConfigurationError
+from distilabel.journal import Durability
 from distilabel.types import OnError, Resume
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class RunSettings:
     display_progress_bar: bool = False
     verbose: bool = True
     checkpoint_dir: str | Path | None = None
+    durability: Durability = "power"
     resume: Resume = "auto"
     shuffle_before_labelling: bool = True
     on_error: OnError = "collect"
@@ -41,12 +43,11 @@ class RunSettings:
         _at_least_one("batch_size", self.batch_size)
         _one_of("resume", self.resume, get_args(Resume))
         _one_of("on_error", self.on_error, get_args(OnError))
+        _one_of("durability", self.durability, get_args(Durability))
+        if self.checkpoint_dir is not None and not self.enable_checkpoints:
+            raise ConfigurationError("checkpoint_dir= needs enable_checkpoints=True")
         if self.max_cost is not None:
             _not_built("max_cost", "nothing would hold the spend below it")
-        if self.checkpoint_dir is not None:
-            _not_built("checkpoint_dir", "nothing would be written there")
-        if self.resume == "always":
-            _not_built("resume='always'", "no finished call is kept yet")
 
 
 def _at_least_one(name: str, value: object) -> None:

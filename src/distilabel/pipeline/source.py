@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
     from distilabel.types import InputRow
 
-__all__ = ["RowSource", "RowsLike", "as_dataset", "open_source"]
+__all__ = ["RowSource", "RowsLike", "as_dataset", "is_read_again", "open_source", "sampled"]
 
 RowsLike: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 """What rows may come from: data sets and `IterableDataset`s are iterables of mappings too."""
 
 _DATASET_READ_ROWS = 128
 """Rows of a `datasets.Dataset` decoded at a time: one by one they cost fifteen times as much."""
+
+
+_SAMPLE_ROWS = 100
 
 
 class RowSource:
@@ -125,6 +128,27 @@ def as_dataset(rows: object) -> datasets.Dataset | None:
     import datasets  # the user has it loaded already
 
     return rows if isinstance(rows, datasets.Dataset) else None
+
+
+def sampled(rows: RowsLike, first: InputRow | None, columns: Sequence[str]) -> list[Any]:
+    """Rows to know the input by: the first and last of what lies in memory, else the first."""
+    if (dataset := as_dataset(rows)) is not None:
+        present = [name for name in columns if name in dataset.column_names]
+        read = dataset.with_format(None).select_columns(present)
+        places = _ends(len(read))
+        return [read[place] for place in places] if present else []
+    if isinstance(rows, Sequence):
+        return [rows[place] for place in _ends(len(rows)) if isinstance(rows[place], Mapping)]
+    return [] if first is None else [first]
+
+
+def _ends(total: int) -> list[int]:
+    return sorted({*range(min(total, _SAMPLE_ROWS)), *range(max(0, total - _SAMPLE_ROWS), total)})
+
+
+def is_read_again(rows: RowsLike) -> bool:
+    """Whether reading the rows once more gives them once more."""
+    return as_dataset(rows) is not None or isinstance(rows, Sequence)
 
 
 async def _in_place(batches: Iterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:

@@ -4,16 +4,16 @@ Rules:
 
 - A stage adds its columns to the draft whatever happens: where something failed it is None, and the
   draft's errors say why. Only a `RunFatalError` leaves a stage.
-- The judge sees the texts that exist, in an order drawn from the run's seed and the row's place,
-  so that no text gains from being first and a row asked again is shown the same. What the judge
-  says is put back in the stored order.
+- The judge sees the texts that exist, in an order drawn from the run's seed and what the row
+  holds, so that no text gains from being first and the same row, wherever it stands, is shown the
+  same. What the judge says is put back in the stored order.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, get_origin
 
 from distilabel.dataset.assembler import Generation, Label, fold_generations, fold_label
 from distilabel.errors import CallError, ConfigurationError, InvalidReplyError, RunFatalError
@@ -24,17 +24,15 @@ from distilabel.pipeline import provenance
 from distilabel.types import Call, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from distilabel.dataset.schema import StageColumns
-    from distilabel.events import Observer
     from distilabel.llm.asking import Answer
     from distilabel.llm.base import LLM
-    from distilabel.llm.flight import Flight
     from distilabel.tasks.base import Parsed, Problem
     from distilabel.types import PromptText, Reply, StageName
 
-__all__ = ["Draft", "GeneratorStage", "LabellerStage"]
+__all__ = ["ContextMaker", "Draft", "GeneratorStage", "LabellerStage"]
 
 
 @dataclass(slots=True)
@@ -44,6 +42,10 @@ class Draft:
     index: int
     values: dict[str, Any]
     """The user's columns, then those that the stages have added."""
+    identity: bytes
+    """Digest of the columns that the tasks read."""
+    occurrence: int = 0
+    """How many earlier rows have the same identity."""
     errors: list[RowError] = field(default_factory=list[RowError])
     calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Where its values come from; see `provenance`."""
@@ -64,6 +66,10 @@ class Draft:
     ) -> None:
         """Note why something is None."""
         self.errors.append(RowError(stage, cause, message, generation))
+
+
+ContextMaker: TypeAlias = "Callable[[StageName, Draft], CallContext]"
+"""Says for whom a call is made, and who keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,7 @@ class GeneratorStage:
     llm: LLM
     columns: StageColumns
     num_generations: int
-    notify: Observer
-    flight: Flight
+    context: ContextMaker
     breaker: Breaker = field(default_factory=Breaker)
 
     async def run(self, draft: Draft) -> None:
@@ -129,7 +134,7 @@ class GeneratorStage:
         prompted = _render(self.columns, self.llm, draft, {})
         outcomes = [Outcome()] * self.num_generations
         if prompted is not None:
-            context = CallContext("generator", draft.index, self.notify, self.flight)
+            context = self.context("generator", draft)
             outcomes = await generate_texts(
                 self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
             )
@@ -168,8 +173,7 @@ class LabellerStage:
     columns: StageColumns
     shuffles: bool
     seed: int
-    notify: Observer
-    flight: Flight
+    context: ContextMaker
     breaker: Breaker = field(default_factory=Breaker)
 
     async def run(self, draft: Draft) -> None:
@@ -189,7 +193,7 @@ class LabellerStage:
         if not isinstance(texts, list | tuple):
             draft.fail("labeller", "wrong_type", "`generations` must be a list of texts")
             return self._nothing(0)
-        shown = self._choose(draft.index, texts)
+        shown = self._choose(draft, texts)
         if shown.places:
             made = {"generations": [texts[place] for place in shown.places]}
             return await self._ask(draft, shown, made)
@@ -197,10 +201,11 @@ class LabellerStage:
             draft.fail("labeller", "nothing_to_label", "the row has no generations to rate")
         return self._nothing(shown.total)
 
-    def _choose(self, index: int, texts: Sequence[str | None]) -> _Shown:
+    def _choose(self, draft: Draft, texts: Sequence[str | None]) -> _Shown:
         places = [place for place, text in enumerate(texts) if text is not None]
         if self.shuffles and len(places) > 1:
-            random.Random(f"{self.seed}:{index}").shuffle(places)  # noqa: S311
+            mark = f"{self.seed}:{draft.identity.hex()}:{draft.occurrence}"
+            random.Random(mark).shuffle(places)  # noqa: S311
         return _Shown(tuple(places), len(texts))
 
     async def _ask(self, draft: Draft, shown: _Shown, made: Mapping[str, Any]) -> Label:
@@ -213,7 +218,7 @@ class LabellerStage:
                 raise InvalidReplyError("the reply holds no text", cause="no_choices")
             return read_text(self.llm.task, reply.texts[0], prompted.inputs)
 
-        context = CallContext("labeller", draft.index, self.notify, self.flight)
+        context = self.context("labeller", draft)
         try:
             answer = await ask(self.llm, Call(prompted.prompt), read, context)
         except RunFatalError:

@@ -11,15 +11,13 @@ Rules:
 from __future__ import annotations
 
 import os
-import shlex
 import signal
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from distilabel.errors import RunStoppedError
 
-__all__ = ["StopSwitch", "Stoppable", "resume_line"]
+__all__ = ["StopSwitch", "Stoppable"]
 
 
 class Stoppable(Protocol):
@@ -69,9 +67,3 @@ class StopSwitch:
             self._run.stop_gently()
         elif self._presses == 2:
             self._run.stop_now()
-
-
-def resume_line() -> str:
-    """The command that started this process, to be run again."""
-    argv = sys.orig_argv or [sys.executable, *sys.argv]
-    return shlex.join(argv)

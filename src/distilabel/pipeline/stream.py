@@ -7,38 +7,45 @@ raised inside comes out as it is, not wrapped in a group.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
+from distilabel.journal import open_journal
+from distilabel.pipeline.forecast import forecast
 from distilabel.pipeline.plan import make_plan, user_columns_read
+from distilabel.pipeline.recording import run_identity
 from distilabel.pipeline.run import Run
-from distilabel.pipeline.source import as_dataset, open_source
+from distilabel.pipeline.source import as_dataset, is_read_again, open_source, sampled
+from distilabel.pipeline.telling import beginning, say, with_failures
 from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import datasets
 
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
+    from distilabel.journal import Journal
     from distilabel.llm.base import LLM
+    from distilabel.pipeline.forecast import Forecast
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.run import RunStatistics
     from distilabel.pipeline.settings import RunSettings
-    from distilabel.pipeline.source import RowsLike
+    from distilabel.pipeline.source import RowsLike, RowSource
     from distilabel.pipeline.stopping import StopSwitch
     from distilabel.types import Row, RunSummary
 
 __all__ = ["RowStream", "open_stream"]
 
-_log = logging.getLogger("distilabel")
+_FORECAST_ROWS_MAX = 20_000
+"""With more rows than that, what will be bought is not counted beforehand: it takes too long."""
 
 
 class RowStream(AsyncIterator["Row"]):
@@ -134,12 +141,15 @@ async def open_stream(
         first_row=await source.peek(),
         include_metadata=settings.include_metadata,
     )
-    async with AsyncExitStack() as sessions:
+    async with AsyncExitStack() as held:
+        journal = await held.enter_async_context(_journal(plan, settings, rows, source))
         for _, llm in plan.stages:
-            await sessions.enter_async_context(llm.session())
+            await held.enter_async_context(llm.session())
         bar = ProgressBar() if settings.display_progress_bar else None
         watching = observers if bar is None else (*observers, bar.observe)
-        run = Run(plan, settings, source, watching)
+        run = Run(plan, settings, source, watching, None if journal is None else journal.opened)
+        if journal is not None:
+            journal.on_failure = run.fail
         if switch is not None:
             switch.connect(run)
         stream = RowStream(run, as_dataset(rows))
@@ -170,12 +180,52 @@ async def _running(stream: RowStream) -> AsyncGenerator[None]:
         raise left_with
 
 
+@dataclass(slots=True)
+class _Kept:
+    """An open journal, and who is told if it breaks."""
+
+    opened: Journal
+    on_failure: Callable[[Exception], None]
+
+
+@asynccontextmanager
+async def _journal(
+    plan: Plan, settings: RunSettings, rows: RowsLike, source: RowSource
+) -> AsyncGenerator[_Kept | None]:
+    """The run's journal, and a word about it; None without checkpoints."""
+    if not settings.enable_checkpoints:
+        yield None
+        return
+    first = await source.peek()
+    sample = sampled(rows, first, plan.user_columns_read)
+    broken: list[Exception] = []
+    async with open_journal(
+        settings.checkpoint_dir,
+        identity=run_identity(plan, settings, rows=sample, total=source.total),
+        resume=settings.resume,
+        durability=settings.durability,
+        total_rows=source.total,
+        on_failure=lambda error: kept.on_failure(error),  # noqa: PLW0108 - set below
+    ) as journal:
+        kept = _Kept(journal, broken.append)
+        if settings.verbose:
+            say(beginning(journal.found, await _forecast(plan, settings, rows, journal)))
+        yield kept
+
+
+async def _forecast(
+    plan: Plan, settings: RunSettings, rows: RowsLike, journal: Journal
+) -> Forecast | None:
+    found = journal.found
+    has_something = bool(found.calls or found.ancestor_calls)
+    if not (has_something and is_read_again(rows)):
+        return None
+    again = open_source(rows, batch_size=1, only_columns=plan.user_columns_read)
+    if again.total is None or again.total > _FORECAST_ROWS_MAX:
+        return None
+    return await forecast(plan, settings, again, journal)
+
+
 def _report(summary: RunSummary, settings: RunSettings) -> None:
     if settings.verbose and summary.rows_failed:
-        causes = ", ".join(f"{cause} {count}" for cause, count in summary.failed_by_cause.items())
-        _log.warning(
-            "%d of %d rows have failures (%s); `.errors` of a row says what happened",
-            summary.rows_failed,
-            summary.rows,
-            causes,
-        )
+        say(with_failures(summary))

@@ -119,7 +119,7 @@ class Simulator:
             route, plan.body_hash, status, is_delivered=delivered, is_abandoned=is_abandoned
         )
         if ledger.detail == "calls":
-            ledger.record(_call(plan, status, now_s, delivered, is_abandoned))
+            ledger.record(_entry(plan, status, now_s, delivered, is_abandoned))
 
     def _plan(self, http: HttpRequest, route: Route, attempt: int, now_s: float) -> Plan:
         delay_s = next(self._draws) if route.name in GENERATION_ROUTES else 0.0
@@ -222,7 +222,7 @@ def _read(
     return request, problem
 
 
-def _call(
+def _entry(
     plan: Plan, status: int, now_s: float, is_delivered: bool, is_abandoned: bool
 ) -> LedgerEntry:
     request = plan.request

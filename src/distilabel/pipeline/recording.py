@@ -1,0 +1,160 @@
+"""How a run uses its journal: keys for its calls, an identity for itself, rows to be kept.
+
+Rules:
+
+- A call's key is made of what decides the reply: the backend's settings, the prompt as it is sent,
+  how many texts, and which of several equal rows it is for. Changing a judge's prompt so changes
+  the labels' keys alone, and the generations are found again.
+- Two runs are the same if their settings are and their inputs look the same: their number and the
+  first and last hundred rows, or the first row alone of a source that is read as it goes. Nothing
+  but the run's directory depends on it; what may be reused is for the keys to say.
+- A run is finished once each row is done and no call was given up. Started again, a run with failed
+  calls so goes on, and asks for those alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from distilabel.errors import JournalError, JournalWriteError
+from distilabel.journal import (
+    CallMeta,
+    CallRecord,
+    RowRecord,
+    RunIdentity,
+    call_key,
+    row_identity,
+    settings_digest,
+)
+from distilabel.types import KeptReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from distilabel.journal import Journal
+    from distilabel.llm.base import LLM
+    from distilabel.pipeline.plan import Plan
+    from distilabel.pipeline.settings import RunSettings
+    from distilabel.pipeline.stages import Draft
+    from distilabel.types import Call, StageName
+
+__all__ = ["CallRecorder", "RowRecorder", "keep_row", "run_identity"]
+
+
+class CallRecorder:
+    """Finds and keeps the calls of one stage.
+
+    Args:
+        journal: keeps them.
+        stage: the stage.
+        llm: what is called there.
+    """
+
+    def __init__(self, journal: Journal, stage: StageName, llm: LLM) -> None:
+        self._journal = journal
+        self._stage: StageName = stage
+        self._backend = backend_digest(llm)
+        found = journal.found
+        self._may_find = bool(found.calls or found.ancestor_calls)
+
+    async def find(self, draft: Draft, call: Call, paid_try: int) -> KeptReply | None:
+        """The reply that an earlier run kept for this call."""
+        if not self._may_find:
+            return None
+        record = await self._journal.find(self._key(draft, call, paid_try))
+        if record is None:
+            return None
+        return KeptReply(record.reply, record.meta.attempts, record.meta.seconds)
+
+    def keep(self, draft: Draft, call: Call, paid_try: int, kept: KeptReply) -> None:
+        """Hand a reply to the journal.
+
+        Raises:
+            JournalWriteError: the journal cannot be written any more.
+        """
+        meta = CallMeta(kept.attempts, paid_try, kept.seconds)
+        key = self._key(draft, call, paid_try)
+        self._journal.put_call(CallRecord(key, draft.index, self._stage, kept.reply, meta))
+
+    def _key(self, draft: Draft, call: Call, paid_try: int) -> bytes:
+        return call_key(
+            self._backend,
+            call.prompt,
+            num_generations=call.num_generations,
+            first_generation=call.first_generation,
+            paid_try=paid_try,
+            occurrence=draft.occurrence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecorder:
+    """`CallRecorder` for one row: what `llm.asking` asks."""
+
+    calls: CallRecorder
+    draft: Draft
+
+    async def find(self, call: Call, paid_try: int) -> KeptReply | None:
+        """The reply that an earlier run kept for this call."""
+        return await self.calls.find(self.draft, call, paid_try)
+
+    def keep(self, call: Call, paid_try: int, kept: KeptReply) -> None:
+        """Hand a reply to the journal."""
+        self.calls.keep(self.draft, call, paid_try, kept)
+
+
+def backend_digest(llm: LLM) -> bytes:
+    """What of a backend decides its replies. Never its key, its timeouts or its limits."""
+    return settings_digest({"backend": type(llm).__qualname__, **llm.settings()})
+
+
+async def keep_row(journal: Journal, draft: Draft, made: frozenset[str]) -> None:
+    """Keep a finished row; returns once it is on disk.
+
+    Args:
+        journal: keeps it.
+        draft: the row.
+        made: the columns that the run has made. If the user's own hold what cannot be kept (an
+            image, say), these are kept alone: the others are the user's, and still there.
+    """
+    errors = tuple(draft.errors)
+    try:
+        await journal.put_row(RowRecord(draft.index, draft.identity, draft.values, errors))
+    except JournalWriteError:
+        raise
+    except JournalError:
+        values = {name: value for name, value in draft.values.items() if name in made}
+        await journal.put_row(RowRecord(draft.index, draft.identity, values, errors))
+
+
+def run_identity(
+    plan: Plan, settings: RunSettings, *, rows: list[Any], total: int | None
+) -> RunIdentity:
+    """What makes two runs the same.
+
+    Args:
+        plan: what is done.
+        settings: how.
+        rows: those that are looked at.
+        total: how many there are, if that is known.
+    """
+    decides = {
+        "stages": {name: _stage(llm) for name, llm in plan.stages},
+        "num_generations": settings.num_generations,
+        "shuffle_before_labelling": settings.shuffle_before_labelling,
+        "seed": settings.seed,
+    }
+    read = plan.user_columns_read
+    inputs = {"rows": [{name: row.get(name) for name in read} for row in rows], "total": total}
+    label = " ".join(llm.model_name for _, llm in plan.stages)
+    return RunIdentity(settings_digest(decides), row_identity(inputs), label)
+
+
+def _stage(llm: LLM) -> Mapping[str, Any]:
+    return {
+        "backend": backend_digest(llm),
+        "prompt_format": llm.prompt_format,
+        "task": type(llm.task).__qualname__,
+        "task_settings": llm.task.settings(),
+    }
