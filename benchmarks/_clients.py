@@ -1,8 +1,8 @@
 """The clients that `efficiency.py` compares, one to a process.
 
 All of them send the same prompts (the library's tasks render them), read the replies with the same
-parser, and keep every row. What differs is who sends: this library, or a script over `AsyncOpenAI`
-with two semaphores, as anyone would write it by hand.
+parser, and keep every row. What differs is who sends: this library, with checkpoints (its default)
+or without, or a script over `AsyncOpenAI` with two semaphores, as anyone would write it by hand.
 
 The clock starts when everything is imported and the data set is in memory; it stops when all rows
 are in the caller's hands. Making the clients' objects and opening connections is inside.
@@ -97,14 +97,28 @@ def _pipeline(job: Job) -> Pipeline:
 async def _generate(
     job: Job, dataset: datasets.Dataset, clock: _Clock
 ) -> Iterable[Mapping[str, Any]]:
-    return await _pipeline(job).agenerate(dataset, _NUM_GENERATIONS, on_event=clock.on_event)
+    return await _pipeline(job).agenerate(
+        dataset, _NUM_GENERATIONS, verbose=False, on_event=clock.on_event
+    )
+
+
+async def _generate_without_checkpoints(
+    job: Job, dataset: datasets.Dataset, clock: _Clock
+) -> Iterable[Mapping[str, Any]]:
+    return await _pipeline(job).agenerate(
+        dataset,
+        _NUM_GENERATIONS,
+        enable_checkpoints=False,
+        verbose=False,
+        on_event=clock.on_event,
+    )
 
 
 async def _stream(
     job: Job, dataset: datasets.Dataset, clock: _Clock
 ) -> Iterable[Mapping[str, Any]]:
     kept: list[Mapping[str, Any]] = []
-    async with _pipeline(job).stream(dataset, _NUM_GENERATIONS) as rows:
+    async with _pipeline(job).stream(dataset, _NUM_GENERATIONS, verbose=False) as rows:
         async for row in rows:
             clock.row()
             kept.append(row)
@@ -141,7 +155,12 @@ async def _by_hand(
     return kept
 
 
-CLIENTS = {"generate": _generate, "stream": _stream, "by hand": _by_hand}
+CLIENTS = {
+    "generate": _generate,
+    "no checkpoints": _generate_without_checkpoints,
+    "stream": _stream,
+    "by hand": _by_hand,
+}
 
 
 def measure(job: Job) -> Measured:

@@ -13,12 +13,14 @@ that this run's stage got, read from the endpoint's ledger, and is free of that 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import msgspec
 from rich.console import Console
@@ -103,12 +105,16 @@ def _options() -> argparse.Namespace:
 
 
 def _run(client: str, latency: Latency, rows: int, permits: int) -> Run:
-    with SimulatedEndpoint.process(latency=latency, ledger="calls") as endpoint:
+    with (
+        SimulatedEndpoint.process(latency=latency, ledger="calls") as endpoint,
+        TemporaryDirectory() as directory,
+    ):
         job = Job(client, endpoint.openai_url, rows, permits)
         child = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("_clients.py"))],
             input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
+            env=os.environ | {"DISTILABEL_RUNS": directory},
             check=True,
         )
         ledger = endpoint.ledger

@@ -2,7 +2,8 @@
 
 The endpoint runs in a process of its own and answers at once, so a client does nothing but work.
 "bare aiohttp" is the floor: N tasks that post a body encoded beforehand and decode the reply. The
-rest is this library: one stage (a call a row), and two (two calls a row; the figure is per call).
+rest is this library: one stage (a call a row), and two (two calls a row; the figure is per call),
+without checkpoints except in the last line.
 CPU is that of the client's process, user and kernel mode; the best of `--repeat` rounds
 counts, as whatever else runs on the machine can only add to it.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -86,7 +88,9 @@ async def _agenerate_llm(url: str, rows: int, in_flight: int) -> int:
 
 async def _drain(pipe: Pipeline, rows: Iterable[dict[str, str]], batch_size: int) -> int:
     count = 0
-    async with pipe.stream(rows, batch_size=batch_size) as finished:
+    async with pipe.stream(
+        rows, batch_size=batch_size, enable_checkpoints=False, verbose=False
+    ) as finished:
         async for _ in finished:
             count += 1
     return count
@@ -109,7 +113,15 @@ async def _stream_lazily_by_32(url: str, rows: int, in_flight: int) -> int:
 
 async def _generate(url: str, rows: int, in_flight: int) -> int:
     dataset = datasets.Dataset.from_dict({"input": _texts(rows)})
-    return len(await _one_stage(url, in_flight).agenerate(dataset))
+    pipe = _one_stage(url, in_flight)
+    return len(await pipe.agenerate(dataset, enable_checkpoints=False, verbose=False))
+
+
+async def _generate_kept(url: str, rows: int, in_flight: int) -> int:
+    dataset = datasets.Dataset.from_dict({"input": _texts(rows)})
+    with TemporaryDirectory() as directory:
+        pipe = _one_stage(url, in_flight)
+        return len(await pipe.agenerate(dataset, checkpoint_dir=directory, verbose=False))
 
 
 async def _generate_twice(url: str, rows: int, in_flight: int) -> int:
@@ -119,7 +131,7 @@ async def _generate_twice(url: str, rows: int, in_flight: int) -> int:
         OpenAILLM(UltraFeedbackTask.for_overall_quality(), **settings),
     )
     dataset = datasets.Dataset.from_dict({"input": _texts(rows // 2)})
-    return 2 * len(await pipe.agenerate(dataset))
+    return 2 * len(await pipe.agenerate(dataset, enable_checkpoints=False, verbose=False))
 
 
 WAYS: dict[str, Way] = {
@@ -130,6 +142,7 @@ WAYS: dict[str, Way] = {
     "the same, batch_size=32": _stream_lazily_by_32,
     "generate": _generate,
     "generate, two stages": _generate_twice,
+    "generate with checkpoints": _generate_kept,
 }
 
 
