@@ -224,7 +224,10 @@ class LLM(ABC):
         return {"model": self.model_name}
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        try:
+            settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        except AttributeError:  # a traceback shows it while its constructor is at work
+            return f"<{type(self).__name__}, unfinished>"
         return f"{type(self).__name__}({settings}, max_concurrency={self.max_concurrency})"
 
 

@@ -30,8 +30,10 @@ from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-__all__ = ["HttpLLM", "secret"]
+__all__ = ["HttpLLM", "checked_key", "hidden"]
 
+_SECRET_MIN_BYTES = 16
+"""What is shorter ("EMPTY", say, for a server of one's own) is no secret, and may be a word."""
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
@@ -97,7 +99,8 @@ class HttpLLM(LLM):
         entry = self._lanes.get(asyncio.get_running_loop())
         if entry is None:
             raise RuntimeError("a call outside `async with llm.session()`: there is no connection")
-        return await entry.lane.post(url, _JSON_HEADERS, body)
+        reply = await entry.lane.post(url, _JSON_HEADERS, body)
+        return reply if self._key is None else _without_key(reply, self._key)
 
     def _open_lane(self) -> Lane:
         headers = {"User-Agent": "distilabel", **self._extra_headers}
@@ -114,22 +117,33 @@ class HttpLLM(LLM):
             )
 
 
-def secret(key: str | SecretStr | None, *, name: str) -> SecretStr | None:
-    """A key as it is kept, without the white space around it; None if it is empty.
+def hidden(key: str | SecretStr | None) -> SecretStr | None:
+    """A key that was given, without the white space around it, as no traceback shows it."""
+    return SecretStr(key.strip()) if isinstance(key, str) else key
+
+
+def checked_key(key: SecretStr | None, *, name: str) -> SecretStr | None:
+    """The key; None if it is empty.
 
     Raises:
         ConfigurationError: no HTTP header can carry it. The message does not repeat it.
     """
-    kept = SecretStr(key.strip()) if isinstance(key, str) else key
-    del key
-    if kept is None or not kept.get_secret_value():
+    if key is None or not key.get_secret_value():
         return None
-    if not _HEADER_VALUE.fullmatch(kept.get_secret_value()):
+    if not _HEADER_VALUE.fullmatch(key.get_secret_value()):
         raise ConfigurationError(
             f"the {name} holds characters that no key has, such as a space or a line break. "
             f"Look at where it was read from."
         )
-    return kept
+    return key
+
+
+def _without_key(reply: HttpReply, key: SecretStr) -> HttpReply:
+    """The reply, less the key, should the server repeat it: errors quote what servers say."""
+    said = key.get_secret_value().encode()
+    if len(said) < _SECRET_MIN_BYTES or said not in reply.body:
+        return reply
+    return HttpReply(reply.status, reply.headers, reply.body.replace(said, b"[key]"))
 
 
 def _timeouts(timeout: float | Timeouts | None) -> Timeouts:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
+from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError
 from distilabel.llm.failures import failure_of
-from distilabel.llm.http import HttpLLM, secret
+from distilabel.llm.http import HttpLLM, checked_key, hidden
 from distilabel.llm.replies import read_chat_completion
 from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from pydantic import SecretStr
 
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import Prompt, PromptFormat
@@ -96,8 +95,9 @@ class OpenAILLM(HttpLLM):
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
-        key = _key(secret(openai_api_key, name="openai_api_key"), secret(api_key, name="api_key"))
-        del openai_api_key, api_key  # a traceback can show the locals of its frames
+        openai_api_key, api_key = hidden(openai_api_key), hidden(api_key)  # before all that raises
+        given = _key(openai_api_key, api_key)
+        key = _key_of(client) or given
         self.base_url = _base_url(base_url or _url_of(client))
         if client is None and key is None and self._is_openai:
             raise MissingKeyError(
@@ -201,8 +201,14 @@ def _url_of(client: object) -> str | None:
     return str(getattr(client, "base_url", "")) or None if is_openai_client(client) else None
 
 
+def _key_of(client: object) -> SecretStr | None:
+    """The key that a client of the SDK uses, which must not be shown either."""
+    key: object = getattr(client, "api_key", None) if is_openai_client(client) else None
+    return SecretStr(key) if isinstance(key, str) and key else None
+
+
 def _key(openai_api_key: SecretStr | None, api_key: SecretStr | None) -> SecretStr | None:
     if openai_api_key and api_key and openai_api_key != api_key:
         raise ConfigurationError("openai_api_key and api_key mean the same and differ. Give one.")
-    given = openai_api_key or api_key
-    return given or secret(os.environ.get("OPENAI_API_KEY"), name="OPENAI_API_KEY")
+    given = checked_key(openai_api_key or api_key, name="openai_api_key")
+    return given or checked_key(hidden(os.environ.get("OPENAI_API_KEY")), name="OPENAI_API_KEY")

@@ -44,6 +44,8 @@ class Pipeline:
     """
 
     def __init__(self, generator: LLM | None = None, labeller: LLM | None = None) -> None:
+        self.generator = generator
+        self.labeller = labeller
         if generator is None and labeller is None:
             raise ConfigurationError(
                 "a Pipeline needs a generator, a labeller or both: Pipeline(generator=OpenAILLM(…))"
@@ -51,8 +53,6 @@ class Pipeline:
         for name, llm in (("generator", generator), ("labeller", labeller)):
             if not isinstance(llm, LLM | None):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigurationError(f"{name} must be an LLM, not {type(llm).__name__}")
-        self.generator = generator
-        self.labeller = labeller
 
     def generate(
         self,

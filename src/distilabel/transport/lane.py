@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["BODY_MAX_BYTES", "ErrorTable", "HttpReply", "Lane", "Timeouts", "mapped", "too_large"]
+__all__ = [
+    "BODY_MAX_BYTES",
+    "ErrorTable",
+    "HttpReply",
+    "Lane",
+    "Timeouts",
+    "bare",
+    "mapped",
+    "too_large",
+]
 
 ErrorTable: TypeAlias = tuple[tuple[type[BaseException], type[CallError], str, str], ...]
 """Foreign exception, ours, its cause, what happened."""
@@ -86,10 +95,11 @@ class mapped:  # noqa: N801 - it reads as a word: `with mapped(errors, url):`
         for foreign, ours, cause, what in self._table:
             if isinstance(exc, foreign):
                 message = f"{what}: {self._url} ({type(exc).__name__})"
-                raise ours(message, cause=cause) from _bare(exc)
+                raise ours(message, cause=cause) from bare(exc)
 
 
-def _bare(exc: BaseException) -> BaseException:
+def bare(exc: BaseException) -> BaseException:
+    """A foreign exception without its frames, and without those of what it came from."""
     exc.__context__ = exc.__cause__ = None
     return exc.with_traceback(None)
 

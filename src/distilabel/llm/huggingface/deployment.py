@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError, RunFatalError, TransientError
 from distilabel.limits import PermitPool
+from distilabel.transport.lane import bare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,16 +162,31 @@ def _look_up(deployment: Deployment, token: SecretStr) -> Any:
 
 
 def _mapped(question: Callable[[], Any], who: str) -> Any:
+    """The answer, or an error of ours. Causes lose their frames: the token is among the locals."""
     from huggingface_hub.errors import HfHubHTTPError, InferenceEndpointError
 
     try:
         return question()
     except HfHubHTTPError as error:
-        raise _hub_error(error, who) from error.with_traceback(None)
+        raise _hub_error(error, who) from bare(error)
     except InferenceEndpointError as error:
-        raise RunFatalError(f"the endpoint {who}: {error}", cause="endpoint_failed") from error
-    except OSError as error:
-        raise TransientError(f"the hub cannot be reached: {error!r}", cause="connect") from error
+        message = f"the endpoint {who}: {error}"
+        raise RunFatalError(message, cause="endpoint_failed") from bare(error)
+    except Exception as error:  # noqa: BLE001 - the hub's client may raise anything
+        if isinstance(error, OSError) or _is_of_httpx(error):
+            message = f"the hub cannot be reached: {type(error).__name__}: {error}"
+            raise TransientError(message, cause="connect") from bare(error)
+        raise RunFatalError(
+            f"the endpoint {who}: the hub answered with what describes no endpoint "
+            f"({type(error).__name__}). Is a proxy or a sign-in page in between?",
+            cause="invalid_reply",
+        ) from bare(error)
+
+
+def _is_of_httpx(error: Exception) -> bool:
+    """Whether the hub's HTTP client raised it: httpx or httpx2, as its release has it."""
+    roots = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    return not roots.isdisjoint({"httpx", "httpx2"})
 
 
 def _hub_error(error: Any, who: str) -> RunFatalError | TransientError:

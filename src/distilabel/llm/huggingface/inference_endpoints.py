@@ -13,7 +13,7 @@ import msgspec
 
 from distilabel.errors import ConfigurationError
 from distilabel.llm.failures import failure_of
-from distilabel.llm.http import HttpLLM, secret
+from distilabel.llm.http import HttpLLM, checked_key, hidden
 from distilabel.llm.huggingface.deployment import Deployment
 from distilabel.llm.openai import read_chat_reply
 from distilabel.llm.replies import read_text_generation
@@ -94,8 +94,8 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
-        key = secret(token, name="token")
-        del token  # a traceback can show the locals of its frames
+        token = hidden(token)  # before all that raises
+        key = checked_key(token, name="token")
         if task is None:
             raise ConfigurationError("InferenceEndpointsLLM needs a task=")
         if endpoint_name and endpoint_name_or_model_id not in (None, endpoint_name):
