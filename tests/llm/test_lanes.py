@@ -41,7 +41,7 @@ async def _client(lane: str, endpoint: SimulatedEndpoint) -> AsyncIterator[objec
     url = endpoint.openai_url
     match lane:
         case "httpx":
-            async with httpx.AsyncClient(verify=False) as client:
+            async with httpx.AsyncClient(verify=False) as client:  # noqa: S501
                 yield client
         case "httpx2":
             async with httpx2.AsyncClient(verify=False) as client:
@@ -57,7 +57,7 @@ async def _client(lane: str, endpoint: SimulatedEndpoint) -> AsyncIterator[objec
                 yield client
         case "openai-over-httpx":
             async with (
-                httpx.AsyncClient(verify=False) as http,
+                httpx.AsyncClient(verify=False) as http,  # noqa: S501
                 openai.AsyncOpenAI(api_key=KEY, base_url=url, http_client=http) as client,
             ):
                 yield client

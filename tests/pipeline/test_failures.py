@@ -121,7 +121,7 @@ def test_what_no_row_can_survive_stops_the_run_at_once(
     assert caught.value.cause == cause
     assert "writer at 127.0.0.1" in str(caught.value)
     assert taken == []
-    assert 1 <= endpoint.ledger.requests <= 4
+    assert 1 <= endpoint.ledger.requests <= 4 + 1  # a 401 is confirmed by one other row
     statistics = pipe.generator.permits.statistics()
     assert statistics.in_use == statistics.waiting == 0
 
