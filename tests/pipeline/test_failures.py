@@ -1,6 +1,5 @@
 """What stops a run, what does not, and what is told about it."""
 
-
 import pytest
 
 from distilabel.errors import RowFailedError, RunFatalError, StreamClosedError

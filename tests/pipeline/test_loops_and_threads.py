@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from blockbuster import blockbuster_ctx
 from datasets import Dataset
 
 from distilabel.llm import InferenceEndpointsLLM
@@ -151,3 +152,21 @@ def test_several_threads_take_from_one_iterator(serve, writer) -> None:
         futures = [threads.submit(lambda: [row.index for row in rows]) for _ in range(3)]
         taken = [index for future in futures for index in future.result(timeout=10)]
     assert sorted(taken) == list(range(20))
+
+
+@pytest.mark.parametrize("checkpoints", [False, True])
+@pytest.mark.parametrize("kind", ["list", "dataset", "generator"])
+async def test_nothing_blocks_the_loop(serve, writer, judge, kind, checkpoints) -> None:
+    """A run of two stages makes no blocking call in the event loop, whatever its source."""
+    endpoint = serve(reply=_echo)
+    pipe = Pipeline(writer(endpoint), judge(endpoint))
+    sources = {
+        "list": _prompts("a"),
+        "dataset": Dataset.from_list(_prompts("a")),
+        "generator": (row for row in _prompts("a")),
+    }
+    with blockbuster_ctx():
+        result = await pipe.agenerate(sources[kind], enable_checkpoints=checkpoints)
+        async with pipe.stream(_prompts("b"), enable_checkpoints=checkpoints) as rows:
+            taken = [row.index async for row in rows]
+    assert result.num_rows == len(taken) == ROWS
