@@ -344,11 +344,7 @@ def _empty_async():
             ),
             2,
         ),
-        pytest.param(
-            IterableDataset.from_generator(lambda: iter(()), features=Features({"input": TEXT})),
-            1,
-            marks=pytest.mark.xfail(reason="its declared features are not carried over"),
-        ),
+        (IterableDataset.from_generator(lambda: iter(()), features=Features({"input": TEXT})), 1),
         ([], 0),
         ((), 0),
         (iter([]), 0),

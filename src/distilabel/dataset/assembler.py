@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from distilabel.dataset.columns import ColumnStore
-from distilabel.errors import ColumnError
+from distilabel.errors import ColumnError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -124,10 +124,18 @@ class DatasetAssembler:
         schema: the columns that the run adds.
         keeps_user_columns: keep the user's columns of each row, too. Needed where `build` is given
             no `source` to carry them over from.
+        user_features: the types of the user's columns, as far as the input declares them.
     """
 
-    def __init__(self, schema: ResultSchema, *, keeps_user_columns: bool) -> None:
+    def __init__(
+        self,
+        schema: ResultSchema,
+        *,
+        keeps_user_columns: bool,
+        user_features: Mapping[str, Any] | None = None,
+    ) -> None:
         self._schema = schema
+        self._user_features = dict(user_features or {})
         self._rows = ColumnStore(
             self._declared_types, names=schema.names, keeps_others=keeps_user_columns
         )
@@ -166,8 +174,8 @@ class DatasetAssembler:
 
         indices, added = self._rows.order(), self._rows.declared()
         if source is None:
-            others = self._rows.others()
-            own = Features.from_arrow_schema(pa.table(others).schema)
+            others = self._as_declared(self._rows.others(), len(indices))
+            own = Features.from_arrow_schema(pa.table(others).schema) | self._user_features
             table, info, split = pa.table(others | added), DatasetInfo(), None
             fingerprint = _fingerprint("", others | added)
         else:
@@ -178,6 +186,32 @@ class DatasetAssembler:
         info.features = Features({**own, **self._schema.features()})
         dataset = Dataset(table, info=info, split=split, fingerprint=fingerprint)
         return CustomDataset.from_dataset(dataset, task=task, run=run)
+
+    def _as_declared(
+        self, inferred: dict[str, pa.ChunkedArray], rows: int
+    ) -> dict[str, pa.ChunkedArray]:
+        """The user's columns with the types that the input declares for them.
+
+        Raises:
+            ConfigurationError: the values are not of that type.
+        """
+        import pyarrow as pa
+        from datasets import Features
+
+        declared = Features(self._user_features).arrow_schema
+        columns = {
+            name: pa.chunked_array([pa.nulls(rows, declared.field(name).type)])
+            for name in declared.names
+        } | inferred
+        for name in declared.names:
+            try:
+                columns[name] = columns[name].cast(declared.field(name).type)
+            except pa.ArrowInvalid as error:
+                raise ConfigurationError(
+                    f"the input declares its column {name!r} as {declared.field(name).type} and "
+                    f"holds something else: {error}",
+                ) from error
+        return columns
 
     def _declared_types(self) -> dict[str, pa.DataType]:
         schema = self._schema.features().arrow_schema

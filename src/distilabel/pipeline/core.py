@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from distilabel import portal
-from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import ConfigurationError, RunStoppedError
 from distilabel.llm.base import LLM
 from distilabel.pipeline.settings import RunSettings
-from distilabel.pipeline.source import as_dataset
 from distilabel.pipeline.stopping import StopSwitch
 from distilabel.pipeline.stream import RowStream, open_stream
 
@@ -151,18 +149,14 @@ class Pipeline:
         on_event: Observer | None,
         switch: StopSwitch | None,
     ) -> CustomDataset:
-        source = as_dataset(dataset)
-        stream = self._open(
-            dataset, settings, on_event, switch=switch, needs_all_columns=source is None
-        )
+        stream = self._open(dataset, settings, on_event, switch=switch, needs_all_columns=False)
         async with stream as rows:
             # It takes 0.8 s: beside the first calls, so that the first rows need not wait for it.
             Thread(target=import_module, args=("datasets",), daemon=True).start()
-            assembler = DatasetAssembler(rows.plan.schema, keeps_user_columns=source is None)
+            assembler = rows.assembler()
             async for row in rows:
                 assembler.add(row)
-        build = partial(assembler.build, source, task=rows.plan.task, run=rows.run)
-        return await anyio.to_thread.run_sync(build)
+        return await anyio.to_thread.run_sync(rows.build, assembler)
 
     def stream(
         self,

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from distilabel.types import InputRow
 
-__all__ = ["RowSource", "RowsLike", "as_dataset", "is_read_again", "open_source", "sampled"]
+__all__ = [
+    "RowSource",
+    "RowsLike",
+    "as_dataset",
+    "declared_features",
+    "is_read_again",
+    "open_source",
+    "plain_columns",
+    "sampled",
+]
 
 RowsLike: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 """What rows may come from: data sets and `IterableDataset`s are iterables of mappings too."""
@@ -103,7 +112,7 @@ def open_source(
         columns = tuple(dataset.column_names)
         read = dataset.with_format(None)
         if only_columns is not None:
-            read = read.select_columns([name for name in only_columns if name in columns])
+            read = read.select_columns([name for name in columns if name in only_columns])
         batches = _in_place(_dataset_batches(read, max(batch_size, _DATASET_READ_ROWS)))
         return RowSource(batches, total=len(dataset), columns=columns)
     if isinstance(rows, Mapping | str | bytes):
@@ -123,11 +132,15 @@ def open_source(
 
 def as_dataset(rows: object) -> datasets.Dataset | None:
     """`rows` if it is a `datasets.Dataset`; never imports datasets for those who do not use it."""
-    if not any(cls.__module__.startswith("datasets.") for cls in type(rows).__mro__):
+    if not _is_of_datasets(rows):
         return None
     import datasets  # the user has it loaded already
 
     return rows if isinstance(rows, datasets.Dataset) else None
+
+
+def _is_of_datasets(rows: object) -> bool:
+    return any(cls.__module__.startswith("datasets.") for cls in type(rows).__mro__)
 
 
 def sampled(rows: RowsLike, first: InputRow | None, columns: Sequence[str]) -> list[Any]:
@@ -138,12 +151,29 @@ def sampled(rows: RowsLike, first: InputRow | None, columns: Sequence[str]) -> l
         places = _ends(len(read))
         return [read[place] for place in places] if present else []
     if isinstance(rows, Sequence):
-        return [rows[place] for place in _ends(len(rows)) if isinstance(rows[place], Mapping)]
+        ends: list[Any] = [rows[place] for place in _ends(len(rows))]
+        return [row for row in ends if isinstance(row, Mapping)]
     return [] if first is None else [first]
 
 
 def _ends(total: int) -> list[int]:
     return sorted({*range(min(total, _SAMPLE_ROWS)), *range(max(0, total - _SAMPLE_ROWS), total)})
+
+
+def declared_features(rows: RowsLike) -> Mapping[str, Any] | None:
+    """The types that a `datasets.IterableDataset` declares for its columns, if it does."""
+    if not _is_of_datasets(rows):
+        return None
+    features: Mapping[str, Any] | None = getattr(rows, "features", None)
+    return features
+
+
+def plain_columns(rows: RowsLike) -> tuple[str, ...]:
+    """The columns of a `datasets.Dataset` that cost nothing to decode: no images, no audio."""
+    dataset = as_dataset(rows)
+    if dataset is None:
+        return ()
+    return tuple(n for n, kind in dataset.features.items() if not hasattr(kind, "decode_example"))
 
 
 def is_read_again(rows: RowsLike) -> bool:

@@ -5,6 +5,7 @@ Rules:
 - First: nothing more is sent; what is in flight may land, for at most 30 s, and is kept.
 - Second: what is in flight is dropped; what was kept is written to disk.
 - Third: the process exits at once.
+- Before the first call, once is enough.
 - A switch may be pressed in a signal handler: pressing only notes, and tells whoever listens.
 """
 
@@ -12,10 +13,16 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
+
+from distilabel.errors import RunStoppedError
+from distilabel.types import RunSummary
+
 if TYPE_CHECKING:
-    from distilabel.errors import RunStoppedError
+    from collections.abc import Generator
 
 __all__ = ["StopSwitch", "Stoppable"]
 
@@ -28,6 +35,38 @@ class Stoppable(Protocol):
 
     def stop_now(self) -> None:
         """Drop what is in flight."""
+
+
+@contextmanager
+def stops_opening(switch: StopSwitch | None) -> Generator[None]:
+    """Let the switch end what comes before the first call, which may take long: a cold endpoint.
+
+    Nothing that is entered inside may hold a cancel scope of its own open.
+
+    Raises:
+        RunStoppedError: it was pressed.
+    """
+    with anyio.CancelScope() as scope:
+        if switch is not None:
+            switch.connect(_Opening(scope))
+        yield
+    if scope.cancelled_caught:
+        raise RunStoppedError(
+            "The run was stopped before its first call; nothing was spent.", summary=RunSummary()
+        )
+
+
+class _Opening:
+    """A run that has not begun: stopping it, gently or not, is leaving it."""
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self._scope = scope
+
+    def stop_gently(self) -> None:
+        self._scope.cancel()
+
+    def stop_now(self) -> None:
+        self._scope.cancel()
 
 
 class StopSwitch:

@@ -9,49 +9,45 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
-from distilabel.journal import open_journal
-from distilabel.pipeline.forecast import forecast
+from distilabel.pipeline.keeping import open_kept
 from distilabel.pipeline.plan import make_plan, user_columns_read
-from distilabel.pipeline.recording import run_identity
 from distilabel.pipeline.run import Run
-from distilabel.pipeline.source import as_dataset, is_read_again, open_source, sampled
-from distilabel.pipeline.telling import beginning, say, with_failures
+from distilabel.pipeline.source import (
+    as_dataset,
+    declared_features,
+    open_source,
+    plain_columns,
+)
+from distilabel.pipeline.stopping import stops_opening
+from distilabel.pipeline.telling import say, with_failures
 from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    import datasets
+    from collections.abc import Iterable
 
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
-    from distilabel.journal import Journal
     from distilabel.llm.base import LLM
-    from distilabel.pipeline.forecast import Forecast
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.run import RunStatistics
     from distilabel.pipeline.settings import RunSettings
-    from distilabel.pipeline.source import RowsLike, RowSource
+    from distilabel.pipeline.source import RowsLike
     from distilabel.pipeline.stopping import StopSwitch
     from distilabel.types import Row, RunSummary
 
 __all__ = ["RowStream", "open_stream"]
 
-_FORECAST_ROWS_MAX = 20_000
-"""With more rows than that, what will be bought is not counted beforehand: it takes too long."""
-
 
 class RowStream(AsyncIterator["Row"]):
     """Finished rows, one at a time. Several tasks may take from it."""
 
-    def __init__(self, run: Run, source: datasets.Dataset | None = None) -> None:
+    def __init__(self, run: Run, source: RowsLike) -> None:
         self._run = run
         self._source = source
         self._is_open = True
@@ -81,10 +77,24 @@ class RowStream(AsyncIterator["Row"]):
         Raises:
             ValueError: a row is there twice.
         """
-        assembler = DatasetAssembler(self.plan.schema, keeps_user_columns=self._source is None)
+        assembler = self.assembler()
         for row in rows:
             assembler.add(row)
-        return assembler.build(self._source, task=self.plan.task, run=self.run)
+        return self.build(assembler)
+
+    def assembler(self) -> DatasetAssembler:
+        """What gathers rows of this stream for `build`, one at a time."""
+        is_carried_over = as_dataset(self._source) is not None
+        return DatasetAssembler(
+            self.plan.schema,
+            keeps_user_columns=not is_carried_over,
+            user_features=None if is_carried_over else declared_features(self._source),
+        )
+
+    def build(self, assembler: DatasetAssembler) -> CustomDataset:
+        """The data set of the rows that an assembler of this stream has gathered."""
+        source = as_dataset(self._source)
+        return assembler.build(source, task=self.plan.task, run=self.run)
 
     async def __anext__(self) -> Row:
         if not self._is_open:
@@ -125,13 +135,13 @@ async def open_stream(
         settings: how to run.
         observers: who wants to know what happens.
         switch: stops the run from outside.
-        needs_all_columns: False: of a `datasets.Dataset`, only the columns that the tasks read are
-            wanted in the rows.
+        needs_all_columns: False: of a `datasets.Dataset`, the columns that the tasks read are
+            wanted in the rows, and those that the journal can keep.
 
     Raises:
         ConfigurationError: the input cannot work; nothing was spent.
     """
-    only = None if needs_all_columns else user_columns_read(generator, labeller)
+    only = None if needs_all_columns else _columns_read(generator, labeller, rows, settings)
     source = open_source(rows, batch_size=settings.batch_size, only_columns=only)
     columns = await source.columns()
     plan = make_plan(
@@ -142,9 +152,10 @@ async def open_stream(
         include_metadata=settings.include_metadata,
     )
     async with AsyncExitStack() as held:
-        journal = await held.enter_async_context(_journal(plan, settings, rows, source))
-        for _, llm in plan.stages:
-            await held.enter_async_context(llm.session())
+        with stops_opening(switch):
+            journal = await held.enter_async_context(open_kept(plan, settings, rows, source))
+            for _, llm in plan.stages:
+                await held.enter_async_context(llm.session())
         bar = ProgressBar() if settings.display_progress_bar else None
         watching = observers if bar is None else (*observers, bar.observe)
         run = Run(plan, settings, source, watching, None if journal is None else journal.opened)
@@ -152,12 +163,19 @@ async def open_stream(
             journal.on_failure = run.fail
         if switch is not None:
             switch.connect(run)
-        stream = RowStream(run, as_dataset(rows))
+        stream = RowStream(run, rows)
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream
         finally:
             _report(stream.run, settings)
+
+
+def _columns_read(
+    generator: LLM | None, labeller: LLM | None, rows: RowsLike, settings: RunSettings
+) -> tuple[str, ...]:
+    read = user_columns_read(generator, labeller)
+    return (*read, *plain_columns(rows)) if settings.enable_checkpoints else read
 
 
 @asynccontextmanager
@@ -178,52 +196,6 @@ async def _running(stream: RowStream) -> AsyncGenerator[None]:
         stream.close()
     if left_with is not None:
         raise left_with
-
-
-@dataclass(slots=True)
-class _Kept:
-    """An open journal, and who is told if it breaks."""
-
-    opened: Journal
-    on_failure: Callable[[Exception], None]
-
-
-@asynccontextmanager
-async def _journal(
-    plan: Plan, settings: RunSettings, rows: RowsLike, source: RowSource
-) -> AsyncGenerator[_Kept | None]:
-    """The run's journal, and a word about it; None without checkpoints."""
-    if not settings.enable_checkpoints:
-        yield None
-        return
-    first = await source.peek()
-    sample = sampled(rows, first, plan.user_columns_read)
-    broken: list[Exception] = []
-    async with open_journal(
-        settings.checkpoint_dir,
-        identity=run_identity(plan, settings, rows=sample, total=source.total),
-        resume=settings.resume,
-        durability=settings.durability,
-        total_rows=source.total,
-        on_failure=lambda error: kept.on_failure(error),  # noqa: PLW0108 - set below
-    ) as journal:
-        kept = _Kept(journal, broken.append)
-        if settings.verbose:
-            say(beginning(journal.found, await _forecast(plan, settings, rows, journal)))
-        yield kept
-
-
-async def _forecast(
-    plan: Plan, settings: RunSettings, rows: RowsLike, journal: Journal
-) -> Forecast | None:
-    found = journal.found
-    has_something = bool(found.calls or found.ancestor_calls)
-    if not (has_something and is_read_again(rows)):
-        return None
-    again = open_source(rows, batch_size=1, only_columns=plan.user_columns_read)
-    if again.total is None or again.total > _FORECAST_ROWS_MAX:
-        return None
-    return await forecast(plan, settings, again, journal)
 
 
 def _report(summary: RunSummary, settings: RunSettings) -> None:
