@@ -142,7 +142,7 @@ class Image:
     [
         (lambda: np.arange(3), lambda: np.arange(4)),
         (lambda: np.array(["a", None], object), lambda: np.array(["a", "b"], object)),
-        (lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC), lambda: dt.datetime(2026, 1, 1)),
+        (lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC), lambda: dt.datetime(2026, 1, 1)),  # noqa: DTZ001
         (lambda: Colour.RED, lambda: 1),
         (lambda: Point(1, [2]), lambda: Point(1, [3])),
         (lambda: {"a", "b", "c"}, lambda: {"a", "b"}),

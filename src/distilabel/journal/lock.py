@@ -98,6 +98,7 @@ class RunLock:
         """Let go; a second time does nothing."""
         if self._fd >= 0:
             self.in_flight.close()
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # for a child too that has yet to close its copy
             os.close(self._fd)
             self._fd = -1
             _held.discard(self)

@@ -147,12 +147,14 @@ def decode_row(index: object, identity: object, blob: object) -> RowRecord:
         raise ValueError("a row's columns are not of their types")
     try:
         content = json.loads(blob)
-        values = content["values"] if "values" in content else plain(content["tagged"])
+        values = content["values"] if "values" in content else content["tagged"]
         errors = msgspec.convert(content["errors"], tuple[RowError, ...])
+        if not isinstance(values, dict):
+            raise TypeError("no columns")  # noqa: TRY301 - said as all that is wrong here
+        if "values" not in content:
+            values = {name: plain(value) for name, value in values.items()}
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"a row's record is not what was written: {error!r}") from error
-    if not isinstance(values, dict):
-        raise ValueError("a row's record holds no columns")  # noqa: TRY004 - it is the file's fault
     return RowRecord(index, checked_key(identity), values, errors)
 
 

@@ -53,11 +53,12 @@ def find_runs(root: Path | None = None) -> list[RunInfo]:
 def describe_run(directory: Path) -> RunInfo:
     """What is known of one run; a run that cannot be read has a `problem`."""
     try:
+        written = last_written(directory)  # before a WAL is made by looking
         with opened_for_reading(directory / JOURNAL_NAME) as database:
-            return _described(directory, database)
+            return _described(directory, database, datetime.fromtimestamp(written, UTC))
     except RunLockedError:
         return RunInfo(directory, holder=read_holder(directory), is_locked=True)
-    except JournalError as error:
+    except (JournalError, OSError) as error:
         return RunInfo(directory, problem=str(error))
 
 
@@ -107,7 +108,7 @@ def _is_finished(path: Path) -> bool:
         return is_finished(database.meta())
 
 
-def _described(directory: Path, database: Database) -> RunInfo:
+def _described(directory: Path, database: Database, updated: datetime) -> RunInfo:
     meta = database.meta()
     return RunInfo(
         directory,
@@ -115,7 +116,7 @@ def _described(directory: Path, database: Database) -> RunInfo:
         label=meta.get("label", ""),
         version=meta.get("version", ""),
         created=_moment(meta),
-        updated=datetime.fromtimestamp(last_written(directory), UTC),
+        updated=updated,
         calls=database.count("call"),
         rows=database.count("row"),
         total_rows=_number(meta.get("total_rows", "")),
