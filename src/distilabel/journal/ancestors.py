@@ -5,6 +5,7 @@ Rules:
 - An ancestor is only read. It is used under its own lock, which is taken when its keys are read,
   let go of again, and taken for good by the first key that it seems to hold. So a run that is of no
   use to us is not kept from being continued meanwhile.
+- A journal that was read keeps its time: when a run was last written is when the run wrote.
 - One that a live process uses, or that is damaged, is passed over: it might have saved a call, no
   more. The log says so.
 """
@@ -12,7 +13,9 @@ Rules:
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+import os
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distilabel.errors import JournalError
@@ -21,7 +24,6 @@ from distilabel.journal.lock import RunLock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from distilabel.journal.database import Database
     from distilabel.journal.key_index import KeyIndex
@@ -45,8 +47,27 @@ def opened_for_reading(path: Path, *, is_locked_already: bool = False) -> Genera
         JournalError: there is none, or it cannot be read.
     """
     lock = nullcontext() if is_locked_already else RunLock(path.parent, create=False)
-    with lock, closing(open_database(path, reads_only=True)) as database:
+    with lock, _as_old_as_before(path), closing(open_database(path, reads_only=True)) as database:
         yield database
+
+
+@contextmanager
+def _as_old_as_before(path: Path) -> Generator[None]:
+    """Leave a file's time as it was: closing it moves what a killed run left in the WAL into it."""
+    written_ns = max(map(_modified_ns, (path, Path(f"{path}-wal"))))
+    try:
+        yield
+    finally:
+        if written_ns:
+            with suppress(OSError):
+                os.utime(path, ns=(path.lstat().st_atime_ns, written_ns), follow_symlinks=False)
+
+
+def _modified_ns(path: Path) -> int:
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class Ancestor:

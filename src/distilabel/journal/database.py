@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from distilabel import failpoints
 from distilabel.errors import JournalCorruptError, JournalError
@@ -26,7 +26,7 @@ from distilabel.journal.files import APPLICATION_ID, check_files, make_file, mov
 from distilabel.journal.records import KEY_BYTES, decode_call, decode_row
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
 from distilabel.journal.records import CallRecord, RowRecord
@@ -38,6 +38,8 @@ __all__ = [
     "open_database",
     "read_all_rows",
 ]
+
+T = TypeVar("T")
 
 Durability: TypeAlias = Literal["power", "process"]
 """What a commit survives: a power cut, or the death of the process only."""
@@ -160,6 +162,18 @@ class Database:
         with self._damage_named():
             return [decode_row(*found) for found in self._connection.execute(query, (after, limit))]
 
+    def each_call(self, read: Callable[[object, bytes], T]) -> Iterator[T]:
+        """What `read` makes of each call's stage and blob, in no order."""
+        with self._damage_named():
+            for stage, blob in self._connection.execute("SELECT stage, reply FROM call"):
+                yield read(stage, blob)
+
+    def each_row(self, read: Callable[[bytes], T]) -> Iterator[T]:
+        """What `read` makes of each row's blob, by place."""
+        with self._damage_named():
+            for (blob,) in self._connection.execute("SELECT data FROM row ORDER BY idx"):
+                yield read(blob)
+
     def close(self) -> None:
         """Close the file; what is in the WAL is moved into it."""
         _pass("close")
@@ -169,7 +183,7 @@ class Database:
     def _damage_named(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
             raise JournalCorruptError(
                 f"{self.path} is damaged: {error}. Nothing was changed; move it away to start "
                 f"again, or restore it from a backup.",

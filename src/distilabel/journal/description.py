@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from distilabel.types import StageName
+from distilabel.types import StageName  # noqa: TC001 - msgspec looks it up
 
 __all__ = ["DESCRIPTION_KEY", "Launch", "RunDescription", "StageDescription"]
 

@@ -23,7 +23,16 @@ from distilabel.journal.lock import LOCK_NAME
 if TYPE_CHECKING:
     from distilabel.journal.state import RunIdentity
 
-__all__ = ["archives", "default_root", "make_directory", "new_directory", "run_directories"]
+__all__ = [
+    "archives",
+    "default_root",
+    "is_run",
+    "journal_files",
+    "last_written",
+    "make_directory",
+    "new_directory",
+    "run_directories",
+]
 
 _ROOT_VARIABLE = "DISTILABEL_RUNS"
 _ODD = re.compile(r"[^a-z0-9]+")
@@ -98,15 +107,18 @@ def new_directory(root: Path, identity: RunIdentity) -> Path:
 def run_directories(root: Path) -> list[Path]:
     """The directories under a root that hold a run, the one written last first. Links are not."""
     try:
-        inside = [path for path in root.iterdir() if _is_run(path)]
+        inside = [path for path in root.iterdir() if is_run(path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(inside, key=last_written, reverse=True)
 
 
 def last_written(directory: Path) -> float:
-    """When the run's files were last written, as seconds since 1970."""
-    return max((_modified(path) for path in journal_files(directory)), default=0.0)
+    """When the run's files were last written, as seconds since 1970; 0: there are none now."""
+    try:
+        return max((_modified(path) for path in journal_files(directory)), default=0.0)
+    except OSError:  # cleared away meanwhile
+        return 0.0
 
 
 def journal_files(directory: Path) -> list[Path]:
@@ -120,7 +132,8 @@ def archives(directory: Path) -> list[Path]:
     return sorted(names, key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
 
 
-def _is_run(directory: Path) -> bool:
+def is_run(directory: Path) -> bool:
+    """Whether it is a directory, and no link to one, that holds a run."""
     try:
         is_directory = stat.S_ISDIR(directory.lstat().st_mode)
         files = [(directory / name).lstat() for name in (LOCK_NAME, JOURNAL_NAME)]

@@ -29,7 +29,7 @@ from distilabel.journal.database import BLOB_BYTES_MAX
 from distilabel.journal.directory import default_root
 from distilabel.journal.opening import Opening, open_run
 from distilabel.journal.records import CallRecord, encode_call, encode_row
-from distilabel.journal.state import FINISHED
+from distilabel.journal.state import finished
 from distilabel.journal.writer import Writer, WriterStatistics
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from distilabel.errors import JournalWriteError
     from distilabel.journal.database import Durability
+    from distilabel.journal.description import RunDescription
     from distilabel.journal.opening import Opened
     from distilabel.journal.records import RowRecord
     from distilabel.journal.state import JournalState, RunIdentity
@@ -164,13 +165,16 @@ class Journal:
             failpoints.reached("enqueue")
         await self._writer.put_row((record.index, record.identity, blob), size=len(blob))
 
-    async def finish(self) -> None:
+    async def finish(self, total_rows: int | None = None) -> None:
         """Note that all rows are done. Returns once that is on disk.
+
+        Args:
+            total_rows: how many there are; None: as it was said when the journal was opened.
 
         Raises:
             JournalWriteError: it could not be written.
         """
-        await self._writer.put_meta(FINISHED)
+        await self._writer.put_meta(finished(total_rows))
 
     def _put(self, record: CallRecord, *, is_sent: bool) -> None:
         blob = encode_call(record)
@@ -197,6 +201,7 @@ async def open_journal(
     resume: Resume = "auto",
     durability: Durability = "power",
     total_rows: int | None = None,
+    description: RunDescription | None = None,
     root: str | os.PathLike[str] | None = None,
     on_failure: Callable[[JournalWriteError], None] = lambda error: None,  # noqa: ARG005
 ) -> AsyncGenerator[Journal]:
@@ -208,6 +213,7 @@ async def open_journal(
         resume: "auto", "always" or "never"; what of earlier runs is reused.
         durability: what a finished row survives: "power" cuts, or the death of the "process" only.
         total_rows: how many there are, if that is known.
+        description: what is noted for those who look at the run later.
         root: where run directories are made. None: `DISTILABEL_RUNS`, else `./distilabel-runs`.
         on_failure: called once, in the event loop, when a write fails: stop sending calls.
 
@@ -223,6 +229,7 @@ async def open_journal(
         resume=resume,
         durability=durability,
         total_rows=total_rows,
+        description=description,
     )
     writer = Writer(partial(open_run, opening), on_failure)
     try:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from distilabel.journal.database import Database, Durability
+    from distilabel.journal.description import RunDescription
     from distilabel.journal.records import CallRecord
     from distilabel.journal.state import RunIdentity
     from distilabel.types import Resume
@@ -54,6 +55,8 @@ class Opening:
     resume: Resume = "auto"
     durability: Durability = "power"
     total_rows: int | None = None
+    description: RunDescription | None = None
+    """What is noted for those who look at the run later."""
 
     def continues(self, meta: Mapping[str, str]) -> bool:
         """Whether a journal so described is this run's own."""
@@ -155,7 +158,12 @@ def _described(
         ancestor_calls=sum(len(a.keys) for a in ancestors),
     )
     program = Path(sys.argv[0]).name if sys.argv else ""
-    noted = started(opening.identity, total_rows=opening.total_rows, program=program)
+    noted = started(
+        opening.identity,
+        total_rows=opening.total_rows,
+        program=program,
+        description=opening.description,
+    )
     database.write((), (), {"created": noted["started"]} | dict(meta) | noted)
     lock.in_flight.start()
     return Opened(lock, database, keys, ancestors, found)

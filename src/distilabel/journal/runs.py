@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from distilabel.errors import JournalError, RunLockedError
+from distilabel.errors import JournalCorruptError, JournalError, RunLockedError
 from distilabel.journal.ancestors import opened_for_reading
 from distilabel.journal.database import read_all_rows
 from distilabel.journal.directory import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from distilabel.journal.database import Database
     from distilabel.journal.records import RowRecord
 
-__all__ = ["clean", "describe_run", "find_runs", "read_rows"]
+__all__ = ["clean", "delete_run", "describe_run", "described", "find_runs", "read_rows"]
 
 _ROWS_AT_A_TIME = 256
 
@@ -53,13 +53,20 @@ def find_runs(root: Path | None = None) -> list[RunInfo]:
 def describe_run(directory: Path) -> RunInfo:
     """What is known of one run; a run that cannot be read has a `problem`."""
     try:
-        written = last_written(directory)  # before a WAL is made by looking
+        updated = _updated(directory)  # before a WAL is made by looking
         with opened_for_reading(directory / JOURNAL_NAME) as database:
-            return _described(directory, database, datetime.fromtimestamp(written, UTC))
+            return described(directory, database, updated)
     except RunLockedError:
-        return RunInfo(directory, holder=read_holder(directory), is_locked=True)
+        holder = read_holder(directory)
+        return RunInfo(directory, holder=holder, is_locked=True, updated=_updated(directory))
     except (JournalError, OSError) as error:
-        return RunInfo(directory, problem=str(error))
+        return RunInfo(
+            directory,
+            problem=str(error),
+            is_damaged=isinstance(error, JournalCorruptError),
+            updated=_updated(directory),
+            size_bytes=_size(directory),
+        )
 
 
 def read_rows(directory: Path) -> Generator[RowRecord]:
@@ -82,14 +89,26 @@ def clean(root: Path | None = None, *, only_finished: bool = True) -> list[Path]
         root: None: `DISTILABEL_RUNS`, else `./distilabel-runs`.
         only_finished: keep those that can be resumed.
     """
-    return [path for path in run_directories(root or default_root()) if _clean(path, only_finished)]
+    directories = run_directories(root or default_root())
+    return [path for path in directories if delete_run(path, only_finished=only_finished)]
 
 
-def _clean(directory: Path, only_finished: bool) -> bool:
+def delete_run(
+    directory: Path, *, only_finished: bool = True, written_before: datetime | None = None
+) -> bool:
+    """Delete a run that is not under way; whether it was deleted.
+
+    Args:
+        directory: the run directory.
+        only_finished: not if it can be resumed.
+        written_before: not if it was written at this moment or later.
+    """
     path = directory / JOURNAL_NAME
     try:
         with RunLock(directory, create=False):
             if not has_our_header(path):
+                return False
+            if written_before and last_written(directory) >= written_before.timestamp():
                 return False
             if only_finished and not _is_finished(path):
                 return False
@@ -108,7 +127,8 @@ def _is_finished(path: Path) -> bool:
         return is_finished(database.meta())
 
 
-def _described(directory: Path, database: Database, updated: datetime) -> RunInfo:
+def described(directory: Path, database: Database, updated: datetime) -> RunInfo:
+    """What is known of a run whose journal is open for reading."""
     meta = database.meta()
     return RunInfo(
         directory,
@@ -120,8 +140,18 @@ def _described(directory: Path, database: Database, updated: datetime) -> RunInf
         calls=database.count("call"),
         rows=database.count("row"),
         total_rows=_number(meta.get("total_rows", "")),
-        size_bytes=sum(file.lstat().st_size for file in journal_files(directory)),
+        size_bytes=_size(directory),
     )
+
+
+def _updated(directory: Path) -> datetime:
+    return datetime.fromtimestamp(last_written(directory), UTC)
+
+
+def _size(directory: Path) -> int:
+    with suppress(OSError):
+        return sum(file.lstat().st_size for file in journal_files(directory))
+    return 0
 
 
 def _moment(meta: Mapping[str, str]) -> datetime | None:

@@ -5,15 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from distilabel.journal.description import DESCRIPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from distilabel.journal.description import RunDescription
     from distilabel.journal.lock import LockHolder
 
-__all__ = ["JournalState", "RunIdentity", "RunInfo", "read_identity", "started"]
+__all__ = [
+    "FINISHED",
+    "JournalState",
+    "RunIdentity",
+    "RunInfo",
+    "RunState",
+    "finished",
+    "is_finished",
+    "read_identity",
+    "started",
+]
+
+RunState: TypeAlias = Literal["finished", "unfinished", "running", "damaged", "unreadable"]
+"""What can be said of a run. Unreadable: it may be well, but not for us (permissions, a later
+version's format)."""
 
 _RUNNING, _FINISHED = "running", "finished"
 FINISHED: Mapping[str, str] = {"state": _FINISHED}
@@ -91,13 +108,41 @@ class RunInfo:
     size_bytes: int = 0
     problem: str = ""
     """Why nothing could be read; empty if all is well."""
+    is_damaged: bool = False
+    """That is because the file is damaged, or not ours."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called under its root."""
+        return self.directory.name
+
+    @property
+    def state(self) -> RunState:
+        """What can be said of it in one word.
+
+        >>> from pathlib import Path
+        >>> RunInfo(Path("runs/writer-judge-0a1b2c3d-1")).state
+        'unfinished'
+        """
+        if self.is_locked:
+            return "running"
+        if self.problem:
+            return "damaged" if self.is_damaged else "unreadable"
+        return "finished" if self.is_finished else "unfinished"
 
 
-def started(identity: RunIdentity, *, total_rows: int | None, program: str) -> dict[str, str]:
+def started(
+    identity: RunIdentity,
+    *,
+    total_rows: int | None,
+    program: str,
+    description: RunDescription | None = None,
+) -> dict[str, str]:
     """What is noted when a run begins."""
     import distilabel
 
-    return {
+    described = {} if description is None else {DESCRIPTION_KEY: description.to_json()}
+    return described | {
         "settings": identity.settings.hex(),
         "inputs": identity.inputs.hex(),
         "label": identity.label,
@@ -107,6 +152,11 @@ def started(identity: RunIdentity, *, total_rows: int | None, program: str) -> d
         "total_rows": "" if total_rows is None else str(total_rows),
         "version": distilabel.__version__,
     }
+
+
+def finished(total_rows: int | None) -> dict[str, str]:
+    """What is noted once all rows are done; then their number is known, whatever the source."""
+    return {**FINISHED} if total_rows is None else {**FINISHED, "total_rows": str(total_rows)}
 
 
 def read_identity(meta: Mapping[str, str]) -> tuple[str, str]:
