@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,12 +95,11 @@ class Opened:
 
     def close(self) -> None:
         """Close the files, then let go of the locks."""
-        try:
-            self.database.close()
-        finally:
+        with ExitStack() as rest:
+            rest.callback(self.lock.release)
             for ancestor in self.ancestors:
-                ancestor.close()
-            self.lock.release()
+                rest.callback(ancestor.close)
+            self.database.close()
 
 
 def open_run(opening: Opening) -> Opened:
