@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # comes with datasets
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
+from distilabel import failpoints
 from distilabel.errors import ConfigurationError
 from distilabel.types import RunSummary
 
@@ -134,10 +135,18 @@ def _replace(place: Path, data: bytes) -> None:
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            _pass("export_write")
             file.write(data)
             file.flush()
+            _pass("export_fsync")
             os.fsync(file.fileno())
+        _pass("export_rename")
         draft.replace(place)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _pass(point: str) -> None:
+    if failpoints.reached is not None:
+        failpoints.reached(point)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
+from distilabel import failpoints
 from distilabel.errors import (
     CallError,
     InvalidReplyError,
@@ -104,6 +105,7 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
         try:
             kept = reused or await _send(llm, call, state, started, context)
             value = read(kept.reply)
+            _pass("after_parse")
         except CallError as error:
             wait_s = await _react(llm, error, state, context)
             if reused is not None:
@@ -128,12 +130,17 @@ async def _send(
         state.attempts += 1
         context.flight.departed()
         try:
+            _pass("before_send")
             reply = await llm.attempt(call)
+            _pass("after_body")
             kept = KeptReply(reply, state.attempts, anyio.current_time() - started)
             if context.recorder is not None:
                 context.recorder.keep(call, state.paid, kept)
-        except BaseException:
+        except CallError:
             context.flight.lost()
+            raise
+        except BaseException:  # cancelled, or not written down: somebody may have to pay for it
+            context.flight.cut_off()
             raise
         context.flight.landed()
         return kept
@@ -142,6 +149,11 @@ async def _send(
     llm.gate.succeeded(context.row_index, retry_cost=state.spent)
     state.spent = 0
     return kept
+
+
+def _pass(point: str) -> None:
+    if failpoints.reached is not None:
+        failpoints.reached(point)
 
 
 async def _react(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:

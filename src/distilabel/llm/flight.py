@@ -3,7 +3,8 @@
 Rules:
 
 - Once stopped, nothing departs any more. What is under way may land.
-- An attempt that departed lands (its reply is kept), or is lost (there is nothing to keep).
+- An attempt that departed lands (its reply is kept), is lost (there is nothing to keep), or is cut
+  off (there may be something, and we shall not see it): that one stays in flight for the counter.
 - Whoever finishes something after landing that must not be cut off holds the flight up meanwhile.
 """
 
@@ -68,6 +69,10 @@ class Flight:
         """An attempt is over and brought nothing to keep."""
         if self._counter is not None:
             self._counter.returned()
+        self.landed()
+
+    def cut_off(self) -> None:
+        """An attempt was given up under way; what it brings will not be kept."""
         self.landed()
 
     @contextmanager

@@ -114,11 +114,15 @@ class Pipeline:
         settings = RunSettings(**_settings(locals()))
         switch = StopSwitch()
         try:
-            return portal.run(
+            result = portal.run(
                 self._collect, dataset, settings, on_event, switch, on_signal=switch.press
             )
         except RunStoppedError as stopped:
             raise switch.as_exit(stopped) from None
+        if switch.is_pressed:  # too late to stop anything, and not to be swallowed
+            late = RunStoppedError("The run was stopped after its last row.", summary=result.run)
+            raise switch.as_exit(late)
+        return result
 
     async def agenerate(
         self,
@@ -156,7 +160,8 @@ class Pipeline:
             assembler = rows.assembler()
             async for row in rows:
                 assembler.add(row)
-        return await anyio.to_thread.run_sync(rows.build, assembler)
+            # Inside: only then is the run finished, and not gone on with if the process dies.
+            return await anyio.to_thread.run_sync(rows.build, assembler)
 
     def stream(
         self,

@@ -11,7 +11,7 @@ Rules:
   then the window fills, then no row is pulled.
 - In input order the window itself bounds what is made and not taken, and there are no further
   slots: a row that others wait for can always be finished.
-- A row is on disk before it is handed out.
+- A row is on disk before it is handed out. The run is noted as finished once all are handed out.
 - Every task lives in the run's task group. Tasks raise nothing: what stops the run is kept, the
   rest is cancelled, and the consumer is told once it has taken what was finished.
 - Stopped gently, the run sends nothing more and waits for what is in flight. Rows that then still
@@ -28,7 +28,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from distilabel import failpoints
-from distilabel.errors import DispatchStoppedError, RowFailedError, RunStoppedError
+from distilabel.errors import DispatchStoppedError, JournalError, RowFailedError, RunStoppedError
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import PermitPool
 from distilabel.llm.flight import Flight
@@ -188,9 +188,29 @@ class Run:
                 async with anyio.create_task_group() as self._rows:
                     await self._pump(self._rows)
                 braking.cancel_scope.cancel()
-            await self._conclude()
+            self._conclude()
         finally:
             self._output.close(self._failure)
+
+    async def note_finished(self) -> None:
+        """Note that the run need not be gone on with. Called when the consumer has left in order.
+
+        Not before: a process that dies with rows which it has not handed over would otherwise buy
+        them all again, since a run that is finished is not continued.
+
+        Raises:
+            JournalError: it could not be noted; all rows are kept.
+        """
+        is_over = self._is_complete and not self._braked.is_set() and not len(self._output)
+        if self._journal is None or not is_over or self._tally.calls_failed:
+            return
+        if failpoints.reached is not None:
+            failpoints.reached("before_finish")
+        try:
+            await self._journal.finish()
+        except JournalError as error:
+            error.add_note(where_it_is_kept(self._journal.directory))
+            raise
 
     def finish(self) -> RunSummary:
         """Say that the run is over; nothing of it is running any more."""
@@ -254,16 +274,11 @@ class Run:
         if self._rows is not None:
             self._rows.cancel_scope.cancel()
 
-    async def _conclude(self) -> None:
+    def _conclude(self) -> None:
         is_all_done = self._is_source_at_end and self._pending == 0
         if self._failure is None and not is_all_done:
             self._failure = self._stopped_error()
         self._is_complete = self._failure is None
-        if self._is_complete and self._journal is not None and not self._tally.calls_failed:
-            try:
-                await self._journal.finish()
-            except Exception as error:  # noqa: BLE001 - raised where the rows are taken
-                self._failure = error
         is_told = isinstance(self._failure, RunStoppedError)
         if self._failure is not None and self._journal is not None and not is_told:
             self._failure.add_note(where_it_is_kept(self._journal.directory))

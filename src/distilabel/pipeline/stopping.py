@@ -77,6 +77,11 @@ class StopSwitch:
         self._signal_number = int(signal.SIGINT)
         self._run: Stoppable | None = None
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether it was pressed."""
+        return self._presses > 0
+
     def connect(self, run: Stoppable) -> None:
         """From now on pressing acts on `run`; what was pressed before counts."""
         self._run = run

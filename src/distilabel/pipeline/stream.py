@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from distilabel import failpoints
 from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
 from distilabel.pipeline.keeping import open_kept
@@ -102,6 +103,8 @@ class RowStream(AsyncIterator["Row"]):
         row = await self._run.take()
         if row is None:
             raise StopAsyncIteration
+        if failpoints.reached is not None:
+            failpoints.reached("before_yield")
         return row
 
     async def execute(self) -> None:
@@ -167,6 +170,7 @@ async def open_stream(
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream
+            await run.note_finished()
         finally:
             _report(stream.run, settings)
 

@@ -25,7 +25,7 @@ def say(message: str) -> None:
 
 def beginning(found: JournalState, forecast: Forecast | None) -> str:
     """Where replies are kept, what is there already, and what will be bought."""
-    if found.is_new and not found.ancestor_calls:
+    if found.is_new and not (found.ancestor_calls or found.in_flight_at_end):
         return f"every reply is kept in {found.directory}"
     parts = [f"{found.directory} holds {found.rows:,} rows and {found.calls:,} calls"]
     if found.ancestor_calls:
