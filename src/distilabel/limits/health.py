@@ -10,6 +10,7 @@ Rules:
   transient retry costs 14, a throttled one 5, a retry that succeeds gives its cost back and a clean
   success gives 1. When it cannot pay, the circuit opens: probes after 1, 2, 4 … 60 s, and no call
   is given up for it.
+- Where two rows or more have stumbled since the last success, it may be the backend that is away.
 - A backend that has been probed for half an hour without one success is given up.
 - A 401 or 403 puts the key under suspicion. One other row's attempt decides: its success makes the
   failure that row's own, its equal failure makes it everybody's. If there is no other row, the same
@@ -79,6 +80,8 @@ class Health:
         self._probing: _Probing | None = None
         self._tokens = self.policy.budget_tokens
         self._in_flight = 0
+        self._stumbler: int | None = None
+        self._has_many_stumblers = False
         self._last_other = float("-inf")
         self._suspect_row: int | None = None
         self._verdict: Verdict = "open"
@@ -92,6 +95,11 @@ class Health:
     def is_probing(self) -> bool:
         """Whether one attempt at a time is sent, to see whether the backend is well."""
         return self._probing is not None
+
+    @property
+    def has_many_stumblers(self) -> bool:
+        """Whether more rows than one have met a transient failure since the last success."""
+        return self._has_many_stumblers
 
     def wait_s(self, now: float) -> float:
         """Seconds until an attempt may be tried; 0: now."""
@@ -131,6 +139,14 @@ class Health:
         if self._suspect_row == row:
             self._suspect_row, self._verdict = None, "open"
         self._probing = None
+        self._stumbler, self._has_many_stumblers = None, False
+
+    def stumbled(self, row: int) -> None:
+        """A transient failure came for `row`."""
+        if self._stumbler is None:
+            self._stumbler = row
+        elif row != self._stumbler:
+            self._has_many_stumblers = True
 
     def throttled(self, now: float, wait_s: float) -> None:
         """The server asked for less, for `wait_s` seconds."""

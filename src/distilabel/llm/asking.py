@@ -183,14 +183,17 @@ async def _wait_s(llm: LLM, error: CallError, state: RetryState, context: CallCo
     if isinstance(error, ThrottledError):
         state.spent += llm.gate.throttled(error)
     elif isinstance(error, TransientError):
-        cost = llm.gate.stumbled(error)
+        cost = llm.gate.stumbled(error, context.row_index)
         if cost is None:
             return 0.0
         state.spent += cost
     wait_s = state.wait_s(error, llm.chance)
-    if wait_s is None:
+    if wait_s is not None:
+        return wait_s
+    if not llm.gate.is_away(error):
         raise error
-    return wait_s
+    state.transient = 0
+    return 0.0
 
 
 def _refuse_long_waits(llm: LLM, error: CallError) -> None:

@@ -33,6 +33,9 @@ __all__ = ["Gate"]
 
 T = TypeVar("T")
 
+_AWAY = frozenset({"connect", "connect_timeout", "http_502", "http_503"})
+"""Causes that tell of a server which is not there, rather than of a row that it cannot take."""
+
 
 class Gate:
     """Lets attempts through as permits and the backend's health allow."""
@@ -111,7 +114,7 @@ class Gate:
             may_go_on = self._health.warming(anyio.current_time(), wait_s)
         self._give_up_unless(may_go_on, error)
 
-    def stumbled(self, error: CallError) -> int | None:
+    def stumbled(self, error: CallError, row: int) -> int | None:
         """Note a transient failure. Returns its retry's cost; None: the circuit is open.
 
         Raises:
@@ -119,11 +122,28 @@ class Gate:
         """
         cost = self._health.policy.transient_cost
         with self._lock:
+            self._health.stumbled(row)
             if not self._health.is_probing and self._health.pays(cost):
                 return cost
             may_go_on = self._health.circuit_open(anyio.current_time())
         self._give_up_unless(may_go_on, error)
         return None
+
+    def is_away(self, error: CallError) -> bool:
+        """Whether a call that has used up its retries is to wait for the server, not to fail.
+
+        A run of few threads would else spend rows on an outage: its budget, made for many, lasts
+        longer than the retries of each row.
+
+        Raises:
+            RunFatalError: the circuit has been open for too long.
+        """
+        with self._lock:
+            if error.cause not in _AWAY or not self._health.has_many_stumblers:
+                return False
+            may_go_on = self._health.circuit_open(anyio.current_time())
+        self._give_up_unless(may_go_on, error)
+        return True
 
     async def judge(self, error: RunFatalError, row: int) -> None:
         """Find out whether a 401 or 403 is this row's own. Returns if the row is to try once more.
