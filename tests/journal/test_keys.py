@@ -54,8 +54,12 @@ def test_one_more_column_is_another_row(one, name, value):
     assert (row_identity(more) == row_identity(one)) == (typed(more) == typed(one))
 
 
+parts = st.lists(
+    st.dictionaries(st.sampled_from(["type", "text"]), st.text(max_size=3), max_size=2)
+)
+message = {"role": st.text(max_size=5), "content": st.text(max_size=5) | parts}
 prompts = st.text() | st.lists(
-    st.fixed_dictionaries({"role": st.text(max_size=5), "content": st.text(max_size=5)}), max_size=3
+    st.fixed_dictionaries(message, optional={"name": st.text(max_size=3)}), max_size=3
 )
 numbers = st.integers(0, 3)
 calls = st.tuples(st.binary(max_size=20), prompts, numbers, numbers, numbers, numbers)

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from journal_kit import OTHER_RUN, RUN, call, files, key, row, running
@@ -324,6 +326,17 @@ async def test_a_run_of_the_same_name_but_another_identity_is_not_continued(tmp_
     async with open_journal(identity=RUN, root=tmp_path) as journal:
         assert journal.found.is_new
         assert len(journal.found.ancestors) == 1
+
+
+async def test_a_run_of_a_later_version_is_passed_over(tmp_path, caplog):
+    """It cannot be read, and is not ours to touch: a warning, and a directory of its own."""
+    directory = await make(tmp_path, under_root=True)
+    with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
+        db.execute("PRAGMA user_version=2")
+    async with open_journal(identity=RUN, root=tmp_path) as journal:
+        assert journal.directory != directory
+    assert "format 2" in caplog.text
+    assert files(directory) == ["journal.sqlite", "run.lock"]
 
 
 async def test_a_run_whose_lock_is_no_file_is_passed_over(tmp_path, caplog):
