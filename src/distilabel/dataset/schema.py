@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Integral, Real
@@ -37,6 +38,8 @@ _OWN_COLUMNS: Final[Mapping[StageName, tuple[str, str, str]]] = {
     "labeller": ("labelling_model", "labelling_prompt", "raw_labelling_response"),
 }
 _DTYPES: Final[Mapping[Any, str]] = {str: "string", int: "int64", float: "float64", bool: "bool"}
+_SCALARS: Final[Mapping[str, type]] = {kind.__name__: kind for kind in (str, int, float, bool)}
+_TYPE_NAME: Final = re.compile(r"((?:list\[){0,8})(str|int|float|bool)(\]{0,8})")
 _ACCEPTED: Final[Mapping[type, type]] = {str: str, int: Integral, float: Real, bool: bool}
 
 
@@ -57,6 +60,22 @@ class _Storage:
         if isinstance(value, bool):
             return self.scalar is bool
         return isinstance(value, _ACCEPTED[self.scalar])
+
+    @property
+    def name(self) -> str:
+        """As Python writes it, for instance `list[float]`."""
+        return "list[" * self.depth + self.scalar.__name__ + "]" * self.depth
+
+
+def _named_type(name: object) -> ColumnType:
+    """The type that `_Storage.name` names."""
+    match = _TYPE_NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None or len(match[1]) // len("list[") != len(match[3]):
+        raise ConfigurationError(f"{name!r} is no type of a column")
+    column_type: Any = _SCALARS[match[2]]
+    for _ in match[3]:
+        column_type = list[column_type]
+    return column_type
 
 
 def _storage(column_type: ColumnType, *, column: str) -> _Storage:
@@ -118,6 +137,32 @@ class StageColumns:
             return columns
         return {name: List(feature) for name, feature in columns.items()}
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        outputs = {
+            column: _storage(column_type, column=column).name
+            for column, column_type in self.outputs.items()
+        }
+        return {"stage": self.stage, "prompt_is_chat": self.prompt_is_chat, "outputs": outputs}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StageColumns:
+        """The columns that `to_dict` wrote.
+
+        Raises:
+            ConfigurationError: it is something else.
+        """
+        match data:
+            case {
+                "stage": "generator" | "labeller" as stage,
+                "prompt_is_chat": bool(is_chat),
+                "outputs": dict() as outputs,
+            }:
+                types = {str(column): _named_type(name) for column, name in outputs.items()}
+                return cls(stage, prompt_is_chat=is_chat, outputs=types)
+            case _:
+                raise ConfigurationError("these are no saved columns of a stage")
+
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise for a value that is not of its output's declared type, as Arrow might bend it.
 
@@ -173,6 +218,31 @@ class ResultSchema:
         """All added columns, in order."""
         extra = (CALL_METADATA,) if self.has_call_metadata else ()
         return (*chain.from_iterable(stage.names for stage in self.stages), *extra)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it back.
+
+        >>> rating = StageColumns("labeller", prompt_is_chat=True, outputs={"rating": list[float]})
+        >>> ResultSchema.from_dict(ResultSchema((rating,)).to_dict()) == ResultSchema((rating,))
+        True
+        """
+        stages = [stage.to_dict() for stage in self.stages]
+        return {"stages": stages, "has_call_metadata": self.has_call_metadata}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ResultSchema:
+        """The columns that `to_dict` wrote.
+
+        Raises:
+            ConfigurationError: it is something else.
+        """
+        match data:
+            case {"stages": [*stages], "has_call_metadata": bool(has_call_metadata)} if all(
+                isinstance(stage, dict) for stage in stages
+            ):
+                return cls(tuple(map(StageColumns.from_dict, stages)), has_call_metadata)
+            case _:
+                raise ConfigurationError("these are no saved columns of a run")
 
     def features(self) -> datasets.Features:
         """The features of the added columns, in order."""

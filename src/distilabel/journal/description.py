@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -56,8 +57,6 @@ class RunDescription:
     stages: tuple[StageDescription, ...] = ()
     columns: dict[str, Any] | None = None
     """The columns that the run adds, as `ResultSchema.to_dict` gives them."""
-    columns_read: tuple[str, ...] = ()
-    """The user's columns that make a row's identity."""
     user_features: dict[str, Any] = field(default_factory=dict[str, Any])
     """The declared types of the user's columns, as `Features.to_dict` gives them."""
     task: dict[str, Any] | None = None
@@ -67,16 +66,16 @@ class RunDescription:
     def to_json(self) -> str:
         """As text; `from_json` reads it back.
 
-        >>> RunDescription.from_json(RunDescription(columns_read=("input",)).to_json())
-        RunDescription(stages=(), columns=None, columns_read=('input',), user_features={}, \
-task=None, launch=None)
+        >>> description = RunDescription(launch=Launch("/work", script="/work/make.py"))
+        >>> RunDescription.from_json(description.to_json()) == description
+        True
         """
-        return msgspec.json.encode(self).decode()
+        return json.dumps(msgspec.to_builtins(self))  # which has a word for any path
 
     @classmethod
     def from_json(cls, text: str) -> RunDescription | None:
         """What `to_json` wrote; None if it is anything else."""
         try:
-            return msgspec.json.decode(text, type=cls)
+            return msgspec.convert(json.loads(text), cls)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None

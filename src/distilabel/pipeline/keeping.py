@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distilabel.journal import open_journal
+from distilabel.pipeline.describing import describe
 from distilabel.pipeline.forecast import forecast
 from distilabel.pipeline.recording import run_identity
 from distilabel.pipeline.source import is_read_again, open_source, sampled
@@ -52,6 +53,7 @@ async def open_kept(
         resume=settings.resume,
         durability=settings.durability,
         total_rows=source.total,
+        description=describe(plan, settings, rows),
         on_failure=lambda error: kept.on_failure(error),  # noqa: PLW0108 - set below
     ) as journal:
         kept = Kept(journal, broken.append)
