@@ -5,6 +5,7 @@ A pool of httpx 0.28 that has fewer connections than there are permits wedges fo
 is told in `docs/performance.md` and not asserted.
 """
 
+import math
 import random
 
 import anyio
@@ -19,7 +20,9 @@ from distilabel.testing import Latency, SimulatedEndpoint
 
 CONNECTIONS = 10
 TASKS = 40
-PATIENCE_MAX_S = 0.06  # in the middle of a call: being queued, connecting, sent, read
+PATIENCE_S = (0.001, 1.0)
+"""Every decade is as likely as the next. So on a slow machine as on a fast one calls are left while
+they are queued, connecting, sent and read, and some are not left at all."""
 LATER_CALLS = 20
 
 
@@ -40,7 +43,8 @@ class Storm:
 
     async def _go_on(self, until_s: float, work) -> None:
         while anyio.current_time() < until_s:
-            with anyio.move_on_after(self._chance.uniform(0, PATIENCE_MAX_S)) as scope:
+            patience_s = math.exp(self._chance.uniform(*map(math.log, PATIENCE_S)))
+            with anyio.move_on_after(patience_s) as scope:
                 await work()
             self.cancelled += scope.cancelled_caught
             self.finished += not scope.cancelled_caught
