@@ -136,10 +136,12 @@ def is_run(directory: Path) -> bool:
     """Whether it is a directory, and no link to one, that holds a run."""
     try:
         is_directory = stat.S_ISDIR(directory.lstat().st_mode)
-        files = [(directory / name).lstat() for name in (LOCK_NAME, JOURNAL_NAME)]
+        lock, journal = ((directory / name).lstat() for name in (LOCK_NAME, JOURNAL_NAME))
     except OSError:
         return False
-    return is_directory and all(stat.S_ISREG(file.st_mode) and file.st_size for file in files)
+    if not (is_directory and stat.S_ISREG(lock.st_mode) and stat.S_ISREG(journal.st_mode)):
+        return False
+    return journal.st_size > 0  # a power cut may leave the lock's file empty, the journal not
 
 
 def _modified(path: Path) -> float:
