@@ -41,7 +41,10 @@ def room(module: str) -> str:
 
 def is_module(name: str) -> bool:
     """Whether there is a module of this name."""
-    return importlib.util.find_spec(name) is not None
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what stands before the last dot is no package
+        return False
 
 
 def id_of(file: Path) -> str:
