@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from distilabel.journal import open_journal
 from distilabel.pipeline.describing import describe
 from distilabel.pipeline.forecast import forecast
@@ -53,7 +55,7 @@ async def open_kept(
         resume=settings.resume,
         durability=settings.durability,
         total_rows=source.total,
-        description=describe(plan, settings, rows),
+        description=await to_thread.run_sync(describe, plan, settings, rows),  # asks the disk
         on_failure=lambda error: kept.on_failure(error),  # noqa: PLW0108 - set below
     ) as journal:
         kept = Kept(journal, broken.append)
