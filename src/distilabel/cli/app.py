@@ -8,22 +8,18 @@ Rules:
 - A verb is an adapter: it turns options into values, and calls what does the work.
 """
 
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from distilabel import __version__
+from distilabel.cli.ending import clean_end
 from distilabel.cli.prompts import PROMPTS_MAX
-from distilabel.errors import ConfigurationError, DistilabelError, MissingDependencyError
-from distilabel.untrusted import one_line
+from distilabel.cli.runs import runs_app
+from distilabel.errors import ConfigurationError
 
 __all__ = ["app"]
-
-_LINE_MAX = 2_000
 
 app = typer.Typer(
     help="Make data sets with language models: one writes, another rates.",
@@ -31,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(runs_app, name="runs")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -64,7 +61,7 @@ def demo(
     """Write and rate 200 prompts against a provider that is simulated on this machine."""
     from distilabel.cli.demo import DemoOptions, run_demo
 
-    with _clean_end():
+    with clean_end():
         run_demo(DemoOptions(rows, generations, seed, output, latency_median))
 
 
@@ -100,28 +97,8 @@ def simulate(
         rate_per_s=rate,
         error_rate=error_rate,
     )
-    with _clean_end():
+    with clean_end():
         try:
             serve(options)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {host}:{port}: {error}") from error
-
-
-@contextmanager
-def _clean_end() -> Generator[None]:
-    """Whatever ends a verb, say it in one line and with an exit code."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _say("stopped")
-        raise typer.Exit(130) from None
-    except (ConfigurationError, MissingDependencyError) as error:
-        _say(str(error))
-        raise typer.Exit(2) from None
-    except DistilabelError as error:
-        _say(str(error))
-        raise typer.Exit(1) from None
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"distilabel: {one_line(text, characters_max=_LINE_MAX)}\n")

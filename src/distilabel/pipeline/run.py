@@ -207,7 +207,7 @@ class Run:
         if failpoints.reached is not None:
             failpoints.reached("before_finish")
         try:
-            await self._journal.finish()
+            await self._journal.finish(self._tally.rows)
         except JournalError as error:
             error.add_note(where_it_is_kept(self._journal.directory))
             raise

@@ -1,0 +1,40 @@
+"""How a verb ends: what went wrong in one line, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from distilabel.errors import ConfigurationError, DistilabelError, MissingDependencyError
+from distilabel.untrusted import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["clean_end", "say"]
+
+_LINE_MAX: Final = 2_000
+
+
+@contextmanager
+def clean_end() -> Generator[None]:
+    """Whatever ends a verb, say it in one line and with an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped")
+        raise typer.Exit(130) from None
+    except (ConfigurationError, MissingDependencyError) as error:
+        say(str(error))
+        raise typer.Exit(2) from None
+    except DistilabelError as error:
+        say(str(error))
+        raise typer.Exit(1) from None
+
+
+def say(text: str) -> None:
+    """One line on standard error, without control characters."""
+    sys.stderr.write(f"distilabel: {one_line(text, characters_max=_LINE_MAX)}\n")
