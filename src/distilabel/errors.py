@@ -20,8 +20,8 @@
      │   └─ JournalWriteError             disk full, I/O error: what was acknowledged is kept
      ├─ RowFailedError                    on_error="raise" met a failed row
      ├─ RunStoppedError                   the run was stopped from outside; it can be resumed
- ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
- └─ StreamClosedError                 a stream was read after it was left
+     ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
+     └─ StreamClosedError                 a stream was read after it was left
 
 Data is in attributes, so that nobody has to read a message to decide. No message holds a key.
 """

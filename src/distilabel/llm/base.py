@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import anyio
 
@@ -220,8 +221,18 @@ class LLM(ABC):
         ]
 
     def settings(self) -> Mapping[str, Any]:
-        """What makes this backend answer as it does, for people and for `repr`. Never a key."""
-        return {"model": self.model_name}
+        """What decides this backend's replies: the model, the server, the parameters. Never a key.
+
+        A reply is only reused for a backend with the same settings, and `repr` shows them. Without
+        an override these are the model and what a subclass has set of numbers, texts and tuples of
+        them, but for names that sound like a secret.
+        """
+        own = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in _OWN_ATTRIBUTES and _is_plain(value) and not _SECRET.search(name)
+        }
+        return {"model": self.model_name, **own}
 
     def __repr__(self) -> str:
         try:
@@ -229,6 +240,17 @@ class LLM(ABC):
         except AttributeError:  # a traceback shows it while its constructor is at work
             return f"<{type(self).__name__}, unfinished>"
         return f"{type(self).__name__}({settings}, max_concurrency={self.max_concurrency})"
+
+
+_OWN_ATTRIBUTES = frozenset({"model_name", "prompt_format"})
+"""What `LLM` sets itself: the model stands first anyway, and the format shows in the prompt."""
+_SECRET = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_plain(item) for item in cast("tuple[object, ...]", value))
+    return isinstance(value, str | int | float | bool)
 
 
 def _texts(result: Sequence[str]) -> tuple[str, ...]:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedEndpoint", "bind", "serving", "url_of"]
 
+_CLOSING_TURNS = 8
+"""Turns of the loop at the end. A connection that was accepted in the last moment takes three to be
+made, and one more to be closed; a transport takes one to close its socket."""
 _BACKLOG = 4096
 _POLL_S = 0.001
 
@@ -69,11 +72,14 @@ async def serving(simulator: Simulator, listening: socket.socket) -> AsyncGenera
     try:
         yield
     finally:
+        # Accept no more, and let what was accepted come up, before the server is closed: asyncio
+        # loses the sockets of connections that come up after that.
+        loop.remove_reader(listening.fileno())
+        for _ in range(_CLOSING_TURNS):
+            for connection in tuple(connections):
+                connection.abort()
+            await asyncio.sleep(0)
         server.close()
-        for connection in tuple(connections):
-            connection.abort()
-        await asyncio.sleep(0)  # lets the transports close their sockets
-        await asyncio.sleep(0)
 
 
 class SimulatedEndpoint:

@@ -6,7 +6,7 @@ ones. Under a `VirtualClock` its latency costs no time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
@@ -60,6 +60,10 @@ class ScriptedLLM(LLM):
         self.calls: list[Call] = []
         """What was asked for, in the order of asking."""
         self._next_line = script if callable(script) else _in_order(iter(script))
+
+    def settings(self) -> Mapping[str, Any]:
+        """The model; how long it takes decides nothing."""
+        return {"model": self.model_name}
 
     async def complete(self, call: Call) -> Reply | Sequence[str]:
         """The script's line for this call."""
