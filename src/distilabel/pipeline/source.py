@@ -6,13 +6,13 @@ Rules:
 - What lies in memory (a list, a `datasets.Dataset`) is read where it is. Any other sync iterable
   may block (a file, a download), so each of its batches is read in a worker thread.
 - The first rows may be looked at before the run begins; they are handed out all the same.
-- The iterable stays the user's: it is not closed here.
+- The iterable stays the user's: it is not closed here. What reads it is ours, and is.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -57,7 +57,7 @@ class RowSource:
 
     def __init__(
         self,
-        batches: AsyncIterator[Sequence[Any]],
+        batches: AsyncGenerator[Sequence[Any]],
         *,
         total: int | None,
         columns: tuple[str, ...] | None,
@@ -86,6 +86,10 @@ class RowSource:
             return None
         index, self._next_index = self._next_index, self._next_index + 1
         return index, _checked(self._ready.popleft(), index)
+
+    async def aclose(self) -> None:
+        """Read no more. Without it, the event loop would end the reading in a task of its own."""
+        await self._batches.aclose()
 
     async def _read(self) -> bool:
         batch = await anext(self._batches, None)
@@ -181,7 +185,7 @@ def is_read_again(rows: RowsLike) -> bool:
     return as_dataset(rows) is not None or isinstance(rows, Sequence)
 
 
-async def _in_place(batches: Iterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
+async def _in_place(batches: Iterator[Sequence[Any]]) -> AsyncGenerator[Sequence[Any]]:
     for batch in batches:
         yield batch
 
@@ -202,7 +206,7 @@ def _list_batches(rows: Sequence[Any], batch_size: int) -> Iterator[list[Any]]:
         yield list(rows[start : start + batch_size])
 
 
-async def _thread_batches(rows: Iterable[Any], batch_size: int) -> AsyncIterator[list[Any]]:
+async def _thread_batches(rows: Iterable[Any], batch_size: int) -> AsyncGenerator[list[Any]]:
     iterator = await anyio.to_thread.run_sync(iter, rows, abandon_on_cancel=True)
 
     def read() -> list[Any]:
@@ -212,7 +216,7 @@ async def _thread_batches(rows: Iterable[Any], batch_size: int) -> AsyncIterator
         yield batch
 
 
-async def _async_batches(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
+async def _async_batches(rows: AsyncIterable[Any]) -> AsyncGenerator[list[Any]]:
     async for row in rows:
         yield [row]
 

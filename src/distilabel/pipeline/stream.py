@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -145,16 +145,17 @@ async def open_stream(
         ConfigurationError: the input cannot work; nothing was spent.
     """
     only = None if needs_all_columns else _columns_read(generator, labeller, rows, settings)
-    source = open_source(rows, batch_size=settings.batch_size, only_columns=only)
-    columns = await source.columns()
-    plan = make_plan(
-        generator,
-        labeller,
-        columns=columns,
-        first_row=await source.peek(),
-        include_metadata=settings.include_metadata,
-    )
+    opened = open_source(rows, batch_size=settings.batch_size, only_columns=only)
     async with AsyncExitStack() as held:
+        source = await held.enter_async_context(aclosing(opened))
+        columns = await source.columns()
+        plan = make_plan(
+            generator,
+            labeller,
+            columns=columns,
+            first_row=await source.peek(),
+            include_metadata=settings.include_metadata,
+        )
         with stops_opening(switch):
             journal = await held.enter_async_context(open_kept(plan, settings, rows, source))
             for _, llm in plan.stages:
