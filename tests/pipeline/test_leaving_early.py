@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import random
 import threading
 from pathlib import Path
@@ -33,11 +34,17 @@ def _reply(request: SimRequest) -> str:
     return "fine"
 
 
-async def _rows():
-    k = 0
-    while True:
-        yield {"input": f"r{k}"}
-        k += 1
+class _Endless:
+    """Rows without end; no generator, as one that is left is ended by a task of the loop."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        return {"input": f"r{next(self._numbers)}"}
 
 
 def _sockets() -> int:
@@ -95,20 +102,20 @@ async def _take(rows, count: int) -> None:
 
 
 async def _by_break(pipe: Pipeline, count: int) -> None:
-    async with pipe.stream(_rows()) as rows:
+    async with pipe.stream(_Endless()) as rows:
         await _take(rows, count)
 
 
 async def _by_exception(pipe: Pipeline, count: int) -> None:
     with pytest.raises(LeftError):  # noqa: PT012 - it is raised inside the block
-        async with pipe.stream(_rows()) as rows:
+        async with pipe.stream(_Endless()) as rows:
             await _take(rows, count)
             raise LeftError
 
 
 async def _by_scope(pipe: Pipeline, count: int) -> None:
     with anyio.CancelScope() as scope:
-        async with pipe.stream(_rows(), ordered=bool(count % 2)) as rows:
+        async with pipe.stream(_Endless(), ordered=bool(count % 2)) as rows:
             await _take(rows, count)
             scope.cancel()
             await anyio.sleep_forever()
@@ -119,7 +126,7 @@ async def _by_task(pipe: Pipeline, count: int) -> None:
     reached = asyncio.Event()
 
     async def consume() -> None:
-        async with pipe.stream(_rows()) as rows:
+        async with pipe.stream(_Endless()) as rows:
             await _take(rows, count)
             reached.set()
             async for _ in rows:
@@ -135,14 +142,14 @@ async def _by_task(pipe: Pipeline, count: int) -> None:
 
 async def _by_timeout(pipe: Pipeline, count: int) -> None:
     with pytest.raises(TimeoutError):  # noqa: PT012 - two blocks, two errors
-        async with asyncio.timeout(0.001 * count), pipe.stream(_rows()) as rows:
+        async with asyncio.timeout(0.001 * count), pipe.stream(_Endless()) as rows:
             async for _ in rows:
                 pass
 
 
 async def _by_agenerate(pipe: Pipeline, count: int) -> None:
     with anyio.move_on_after(0.001 * count) as scope:
-        await pipe.agenerate(_rows())
+        await pipe.agenerate(_Endless())
     assert scope.cancelled_caught
 
 
@@ -168,7 +175,7 @@ def test_leaving_an_iterator_early_leaves_nothing_behind(pipe, endpoint, way) ->
     threads, sockets = threading.active_count(), _sockets()
     for _ in range(TIMES):
         try:
-            with pipe.iterate(_rows()) as rows:
+            with pipe.iterate(_Endless()) as rows:
                 for _ in range(chance.randrange(6)):
                     next(rows)
                 if way == "exception":
@@ -204,7 +211,7 @@ async def test_a_stream_that_is_opened_and_left_makes_no_noise(serve, writer) ->
     pipe = Pipeline(writer(endpoint, num_threads=2))
     tasks, sockets = asyncio.all_tasks(), _sockets()
     for _ in range(100):
-        async with pipe.stream(_rows()):
+        async with pipe.stream(_Endless()):
             pass
     await _assert_nothing_remains(pipe, endpoint, tasks, sockets)
 
@@ -224,7 +231,7 @@ async def test_leaving_while_the_endpoint_is_silent_is_quick(serve, writer) -> N
     endpoint = serve(script=Faults.always(NeverAnswers()))
     pipe = Pipeline(writer(endpoint, num_threads=5))
     tasks, sockets = asyncio.all_tasks(), _sockets()
-    async with asyncio.timeout(5), pipe.stream(_rows()):
+    async with asyncio.timeout(5), pipe.stream(_Endless()):
         await endpoint.until(lambda ledger: ledger.in_flight == 5)
     await _assert_nothing_remains(pipe, endpoint, tasks, sockets)
     assert endpoint.ledger.delivered == 0
