@@ -107,7 +107,17 @@ class EndpointProcess:
             [sys.executable, "-m", "distilabel.testing", "--options-from-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for who started it; its end comes from there
         )
+        try:
+            self._url = self._started(process)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _started(self, process: subprocess.Popen[bytes]) -> str:
+        """Where it listens, once it does."""
         assert process.stdin is not None
         assert process.stdout is not None
         options = replace(self.options, is_tied_to_stdin=True)
@@ -115,10 +125,8 @@ class EndpointProcess:
         process.stdin.flush()
         line = process.stdout.readline().decode()
         if not line.startswith(READY):
-            self._end()
             raise RuntimeError("the endpoint did not start: see its message on standard error")
-        self._url = line.removeprefix(READY).strip()
-        return self
+        return line.removeprefix(READY).strip()
 
     def __exit__(
         self,

@@ -24,6 +24,7 @@ RATING_MARK = "#### Output for Text"
 
 _TEXTS_MAX = 32  # "Text 2024" in a row's own words is not a request for 2024 ratings
 _TEXT_NUMBER = re.compile(r"Text (\d+)")
+_SUBJECT_CHARS = 60
 _CHARS_PER_TOKEN = 4
 _ANSWERS = 509
 _RATINGS = (1, 2, 3, 4, 5)
@@ -95,11 +96,18 @@ class DefaultReplies:
         return [self._answer(request, start + choice) for choice in range(request.n)]
 
     def _answer(self, request: SimRequest, number: int) -> Completion:
-        subject = " ".join(request.prompt[-60:].split())
-        text = f"On '{subject}': {self._answers[number % _ANSWERS]}"
+        text = f"On '{_subject(request.prompt)}': {self._answers[number % _ANSWERS]}"
         if request.max_tokens is not None and len(text) > request.max_tokens * _CHARS_PER_TOKEN:
             return Completion(text[: request.max_tokens * _CHARS_PER_TOKEN], "length")
         return Completion(text)
+
+
+def _subject(prompt: str) -> str:
+    """The beginning of the prompt's last line, up to the end of a word."""
+    line = prompt.rstrip().rpartition("\n")[2]
+    if len(line) > _SUBJECT_CHARS:
+        line = line[:_SUBJECT_CHARS].rpartition(" ")[0] or line[:_SUBJECT_CHARS]
+    return line.rstrip(" .,:;")
 
 
 def _write_answers(random: Random) -> list[str]:
