@@ -10,9 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-import signal
 import time
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +27,6 @@ from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
 from distilabel.testing import EndpointProcess, ServeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from distilabel.dataset import CustomDataset
@@ -67,22 +64,10 @@ def run_demo(options: DemoOptions) -> None:
     provider = ServeOptions(
         latency_median_s=options.latency_median_s, sigma=_SIGMA, seed=options.seed
     )
-    with ExitStack() as stack:
-        with _no_ctrl_c():
-            endpoint = stack.enter_context(EndpointProcess(provider))
+    with EndpointProcess(provider) as endpoint:
         dataset = anyio.run(_make, options, endpoint.openai_url, page)
     _save(dataset, options.output)
     page.end(dataset, options.output, is_replacing=is_replacing)
-
-
-@contextmanager
-def _no_ctrl_c() -> Generator[None]:
-    """Ctrl-C waits for the block's end, and never reaches a process that is started in it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def _make(options: DemoOptions, base_url: str, page: Page) -> CustomDataset:
