@@ -42,18 +42,19 @@ async def forecast(
     flight, tally = Flight(), Tally()
     flight.stop()
     work = RowWork(plan, settings, flight, tally.apply, journal)
-    rows = rows_done = 0
+    rows = rows_done = calls_to_buy = 0
+    per_row = _calls_per_row(plan, settings)
     while (item := await source.take()) is not None:
         rows += 1
+        reused_before = tally.calls_reused
         draft = work.draft(*item)
         try:
             await work.generate(draft)
             await work.label(draft)
             rows_done += 1
         except DispatchStoppedError:
-            continue
-    calls = rows * _calls_per_row(plan, settings)
-    return Forecast(rows, rows_done, tally.calls_reused, max(0, calls - tally.calls_reused))
+            calls_to_buy += max(0, per_row - (tally.calls_reused - reused_before))
+    return Forecast(rows, rows_done, tally.calls_reused, calls_to_buy)
 
 
 def _calls_per_row(plan: Plan, settings: RunSettings) -> int:

@@ -8,8 +8,9 @@ Rules:
 - Two runs are the same if their settings are and their inputs look the same: their number and the
   first and last hundred rows, or the first row alone of a source that is read as it goes. Nothing
   but the run's directory depends on it; what may be reused is for the keys to say.
-- A run is finished once each row is done and no call was given up. Started again, a run with failed
-  calls so goes on, and asks for those alone.
+- A run is finished once each row is done, no call was given up, and no row failed because of the
+  user's own program. Started again, a run with failed calls so goes on, and asks for those alone;
+  and where a parser was mended, what is kept is read again.
 """
 
 from __future__ import annotations

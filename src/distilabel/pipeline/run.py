@@ -202,7 +202,7 @@ class Run:
             JournalError: it could not be noted; all rows are kept.
         """
         is_over = self._is_complete and not self._braked.is_set() and not len(self._output)
-        if self._journal is None or not is_over or self._tally.calls_failed:
+        if self._journal is None or not is_over or self._tally.leaves_work:
             return
         if failpoints.reached is not None:
             failpoints.reached("before_finish")

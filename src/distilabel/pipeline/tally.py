@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tally"]
 
+_PROGRAM_CAUSES = frozenset({"parse_error", "prompt_error", "wrong_length", "wrong_type"})
+"""Why rows fail that the user's program is to blame for, and that go well once it is mended."""
+
 
 class Tally:
     """Counts what happens.
@@ -58,6 +61,11 @@ class Tally:
             self.calls_reused += 1
         elif isinstance(event, CallFailed):
             self.calls_failed += 1
+
+    @property
+    def leaves_work(self) -> bool:
+        """Whether the same run, started again, could bring rows that this one could not."""
+        return self.calls_failed > 0 or not _PROGRAM_CAUSES.isdisjoint(self._failed_by_cause)
 
     @property
     def usage(self) -> Usage:
