@@ -71,6 +71,14 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def crash(session: nox.Session) -> None:
+    """Kills, deaths at failpoints, signals, rival processes: the tables of docs/reliability.md."""
+    install_group(session, "test", "-e", ".")
+    crashes = ("-m", "campaign", "-s", "--timeout", "3600", "tests/campaigns/crash")
+    session.run("pytest", *crashes, *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Each program in benchmarks/, with the arguments after --. The numbers are for reading."""
     install_group(session, "test", "-e", ".")
