@@ -227,7 +227,7 @@ def open_database(
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         connection.close()
         if not _is_damage(error):
-            raise JournalError(f"{path} cannot be opened: {error}", path=path) from error
+            raise _unusable(path, error) from error
         raise _damage(path, error, is_moved=not reads_only) from error
     except BaseException:
         connection.close()
@@ -303,6 +303,17 @@ def _set_durability(connection: sqlite3.Connection, durability: Durability) -> N
         connection.execute("PRAGMA journal_mode=DELETE")
         synchronous = "EXTRA" if durability == "power" else "NORMAL"
     connection.execute(f"PRAGMA synchronous={synchronous}")
+
+
+def _unusable(path: Path, error: Exception) -> JournalError:
+    """The error for a file that is sound, as far as we know, and cannot be used now."""
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    advice = "Make room on the disk, or mend it, or choose another checkpoint_dir"
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        advice = "Another program has it open: close it there"
+    return JournalError(
+        f"{path} cannot be opened: {error}. Nothing was spent. {advice}, and run again.", path=path
+    )
 
 
 def _is_damage(error: Exception) -> bool:

@@ -15,13 +15,19 @@ All of this blocks; it runs in the writer's thread.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distilabel.errors import JournalCorruptError, JournalError, RunLockedError
+from distilabel.errors import (
+    JournalCorruptError,
+    JournalError,
+    JournalWriteError,
+    RunLockedError,
+)
 from distilabel.journal.ancestors import Ancestor, opened_for_reading
 from distilabel.journal.database import open_database
 from distilabel.journal.directory import archives, make_directory, new_directory, run_directories
@@ -164,7 +170,14 @@ def _described(
         program=program,
         description=opening.description,
     )
-    database.write((), (), {"created": noted["started"]} | dict(meta) | noted)
+    try:
+        database.write((), (), {"created": noted["started"]} | dict(meta) | noted)
+    except sqlite3.Error as error:
+        raise JournalWriteError(
+            f"the journal {database.path} cannot be written: {error}. Nothing was spent, and what "
+            f"it holds is kept. Make room on the disk, or mend it, and run again.",
+            path=database.path,
+        ) from error
     lock.in_flight.start()
     return Opened(lock, database, keys, ancestors, found)
 

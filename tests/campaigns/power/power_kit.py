@@ -14,19 +14,19 @@ which no promise rests on), and drives that lie about having synced.
 from __future__ import annotations
 
 import posixpath
-import random
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
+    from pathlib import Path
 
 CALLS = (
     "open,openat,creat,write,pwrite64,writev,pwritev,pwritev2,lseek,fsync,fdatasync,rename,"
@@ -39,6 +39,19 @@ _BEGUN = re.compile(r"(\w+)\((.*) <unfinished \.\.\.>", re.DOTALL)
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>.*\) *= (-?\d+|\?)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FD = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*)>")
+_NAMING = {
+    "open": "make",
+    "openat": "make",
+    "creat": "make",
+    "mkdir": "mkdir",
+    "mkdirat": "mkdir",
+    "unlink": "unlink",
+    "unlinkat": "unlink",
+    "rename": "rename",
+    "renameat": "rename",
+    "renameat2": "rename",
+}
+"""Calls that change which names there are."""
 
 
 def has_strace() -> bool:
@@ -107,47 +120,42 @@ def _events(log: Path, root: str) -> Iterator[Event]:
             thread, text = int(parts[1]), parts[2]
             if (call := _BEGUN.match(text)) is not None:
                 begun[thread] = call[1]
-                yield from _begin(call[1], call[2], thread, root, result=0)
+                yield from _begin(call[1], call[2], thread, root)
             elif (call := _RESUMED.match(text)) is not None:
                 yield from _end(begun.pop(thread), thread, int(call[2].replace("?", "0")))
             elif (call := _CALL.match(text)) is not None:
                 result = int(call[3].replace("?", "0"))
                 if result >= 0:
-                    yield from _begin(call[1], call[2], thread, root, result)
+                    yield from _begin(call[1], call[2], thread, root)
                     yield from _end(call[1], thread, result)
 
 
-def _begin(name: str, text: str, thread: int, root: str, result: int) -> Iterator[Event]:
+def _begin(name: str, text: str, thread: int, root: str) -> Iterator[Event]:
     fd = _FD.match(text)
     path = _text(fd[2]) if fd else ""
     texts = [bytes.fromhex(found.replace("\\x", "")) for found in _TEXT.findall(text)]
     if name == "write" and fd and fd[1] == "1":
         if texts[0].startswith(b"ack"):
             yield Event("ack", data=texts[0])
-        return
-    if name in {"open", "openat", "creat"}:
+    elif name in _NAMING:
         place = texts[0].decode()
-        if "O_CREAT" in text and _is_below(place, root):
-            yield Event("make", place)
+        is_making = _NAMING[name] != "make" or "O_CREAT" in text
+        if is_making and _is_below(place, root):
             assert "O_TRUNC" not in text, text[:300]
-        return
-    if name in {"mkdir", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdirat"}:
-        place = texts[0].decode()
-        if _is_below(place, root):
-            kind = {"mk": "mkdir", "un": "unlink", "re": "rename"}[name[:2]]
-            yield Event(kind, place, target=texts[-1].decode())
-        return
-    if not _is_below(path, root):
-        return
+            yield Event(_NAMING[name], place, target=texts[-1].decode())
+    elif _is_below(path, root) and name not in {"lseek", "fallocate"}:
+        yield _writing(name, path, text, texts, thread)
+
+
+def _writing(name: str, path: str, text: str, texts: list[bytes], thread: int) -> Event:
+    """A call on an open file."""
     if name in {"fsync", "fdatasync"}:
-        yield Event("sync", path, thread=thread)
-    elif name == "pwrite64":
-        yield Event("write", path, int(text.rpartition(",")[2]), texts[0])
-    elif name == "ftruncate":
-        yield Event("truncate", path, int(text.rpartition(",")[2]))
-    elif name not in {"lseek", "fallocate"}:
-        raise AssertionError(f"a call that is not modelled: {name}({text[:200]}")
-    del result
+        return Event("sync", path, thread=thread)
+    if name == "pwrite64":
+        return Event("write", path, int(text.rpartition(",")[2]), texts[0])
+    if name == "ftruncate":
+        return Event("truncate", path, int(text.rpartition(",")[2]))
+    raise AssertionError(f"a call that is not modelled: {name}({text[:200]}")
 
 
 def _end(name: str, thread: int, result: int) -> Iterator[Event]:

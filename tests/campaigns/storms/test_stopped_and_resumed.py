@@ -53,7 +53,7 @@ async def test_a_run_that_nobody_pays_for_stops_at_once_and_is_resumed(
     endpoint = serve(script=script, latency=Latency.constant(0.02))
     run = {"dataset": rows(ROWS), "checkpoint_dir": tmp_path / "run", "verbose": False}
     done = []
-    with pytest.raises(RunFatalError) as stopped:
+    with pytest.raises(RunFatalError) as stopped:  # noqa: PT012
         async with Pipeline(writer(endpoint, num_threads=8)).stream(**run) as stream:
             async for row in stream:
                 done.append(row)  # noqa: PERF401 - those before the error count
