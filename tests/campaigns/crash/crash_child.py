@@ -45,6 +45,8 @@ class Job:
     """Where the data set is saved; only with "generate"."""
     closing_s: float = 0.0
     """How long it takes to close the journal, beside what that takes."""
+    building_s: float = 0.0
+    """How long it takes to build the data set, beside what that takes."""
     counts_points: bool = False
     """Say at the end, on standard error, how often each failpoint was passed."""
 
@@ -110,17 +112,24 @@ def generate(job: Job) -> None:
         acknowledge(index, row)
 
 
-def slow_closing(closing_s: float) -> None:
-    """Have the journal take its time to be closed, from now on."""
+def slow(owner: type, name: str, by_s: float) -> None:
+    """Have a method take longer, from now on."""
+    method = getattr(owner, name)
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(by_s)
+        return method(*arguments)
+
+    setattr(owner, name, slowly)
+
+
+def slow_down(job: Job) -> None:
+    """Have what the job says take longer."""
     from distilabel.journal.database import Database
+    from distilabel.pipeline.stream import RowStream
 
-    close = Database.close
-
-    def slowly(database: Database) -> None:
-        time.sleep(closing_s)
-        close(database)
-
-    Database.close = slowly  # type: ignore[method-assign]
+    slow(Database, "close", job.closing_s)
+    slow(RowStream, "build", job.building_s)
 
 
 def counted() -> Counter[str]:
@@ -141,8 +150,8 @@ def main(argument: str) -> None:
     import anyio
 
     job = Job(**json.loads(argument))
-    if job.closing_s:
-        slow_closing(job.closing_s)
+    if job.closing_s or job.building_s:
+        slow_down(job)
     passed = counted() if job.counts_points else None
     if job.mode == "stream":
         anyio.run(stream, job)

@@ -205,6 +205,23 @@ def test_a_third_signal_exits_at_once(number):
         assert ended.ended_s - third_s < 0.5
 
 
+@both_signals
+def test_a_signal_is_not_swallowed_while_the_data_set_is_built(number):
+    """There is nothing to be stopped any more, and the script ends all the same, at no cost."""
+    with SimulatedEndpoint.process() as endpoint, run_directory() as directory:
+        job = Job(endpoint.openai_url, 20, str(directory), building_s=2.0)
+        script = Script(job)
+        wait_for(endpoint, requests=40)
+        script.child.wait_over(0.5)
+        script.send(number)
+        ended = script.end()
+        assert ended.status == STATUS[number]
+        look = look_at(directory)
+        assert (len(look.rows), look.is_finished) == (20, False)
+        assert Child(replace(job, building_s=0.0)).end().status == 0
+        assert endpoint.ledger.paid == 40
+
+
 def wait_for(endpoint: EndpointProcess, *, requests: int, for_s: float = 0.0) -> None:
     """Wait until so many requests have arrived; and see that for so long no more do."""
     deadline_s = time.monotonic() + 30.0
