@@ -81,6 +81,8 @@ class CallRetried:
     is_throttle: bool
     is_paid: bool
     """True if the failed attempt brought a paid reply that was of no use."""
+    usage: Usage | None = None
+    """What that reply took, as far as it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class CallFailed:
     row_index: int
     cause: str
     attempts: int
+    usage: Usage | None = None
+    """What its last reply took, if one came and was of no use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,7 +298,6 @@ def _scale_to_zero() -> InferenceEndpoint:
     return get_inference_endpoint("mine", namespace="me", token="hf_x").scale_to_zero()
 
 
-@pytest.mark.xfail(reason="a pause during a run is waited for, but nobody resumes the endpoint")
 async def test_an_endpoint_that_is_paused_meanwhile_is_resumed(serve_hub, llm_for) -> None:
     """Paused by somebody after the look-up, it is resumed and waited for."""
     serve_hub(endpoints=_hub(), reply=lambda _: "fine")

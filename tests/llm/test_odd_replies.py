@@ -586,7 +586,7 @@ TGI = [
         ok({"error": "too long", "error_type": "validation"}, status=422),
         cause="http_422",
     ),
-    Case("tgi 424", Status(424), cause="http_424"),
+    Case("tgi 424", Status(424), cause="http_424", calls=6),
     Case("tgi 429 overloaded", Status(429), times=9, texts=(GOOD,), calls=10),
     Case("tgi 500", Status(500), cause="http_500", calls=6),
     Case(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from distilabel.events import Observer
     from distilabel.limits import RetryState
     from distilabel.llm.base import LLM
-    from distilabel.types import Call, Reply, StageName
+    from distilabel.types import Call, Reply, StageName, Usage
 
 __all__ = ["Answer", "CallContext", "Recorder", "ask"]
 
@@ -102,15 +102,17 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
     started = anyio.current_time()
     while True:
         reused = await _find(call, state, context)
+        kept = None
         try:
             kept = reused or await _send(llm, call, state, started, context)
             value = read(kept.reply)
             _pass("after_parse")
         except CallError as error:
-            wait_s = await _react(llm, error, state, context)
+            usage = None if reused is not None or kept is None else kept.reply.usage
+            wait_s = await _react(llm, error, state, context, usage)
             if reused is not None:
                 continue  # it was waited for, and told, when it was bought
-            _tell_retry(error, wait_s, context)
+            _tell_retry(error, wait_s, context, usage)
             await anyio.sleep(wait_s)
         else:
             _tell_success(llm, kept, context, is_reused=reused is not None)
@@ -156,7 +158,9 @@ def _pass(point: str) -> None:
         failpoints.reached(point)
 
 
-async def _react(llm: LLM, error: CallError, state: RetryState, context: CallContext) -> float:
+async def _react(
+    llm: LLM, error: CallError, state: RetryState, context: CallContext, usage: Usage | None
+) -> float:
     """Seconds to wait before the next attempt.
 
     Raises:
@@ -167,7 +171,9 @@ async def _react(llm: LLM, error: CallError, state: RetryState, context: CallCon
         wait_s = await _wait_s(llm, error, state, context)
     except CallError as final:
         final.attempts = state.attempts
-        context.notify(CallFailed(context.stage, context.row_index, final.cause, state.attempts))
+        context.notify(
+            CallFailed(context.stage, context.row_index, final.cause, state.attempts, usage)
+        )
         raise
     return wait_s
 
@@ -207,7 +213,7 @@ def _refuse_long_waits(llm: LLM, error: CallError) -> None:
     ) from error
 
 
-def _tell_retry(error: CallError, wait_s: float, context: CallContext) -> None:
+def _tell_retry(error: CallError, wait_s: float, context: CallContext, usage: Usage | None) -> None:
     context.notify(
         CallRetried(
             context.stage,
@@ -216,6 +222,7 @@ def _tell_retry(error: CallError, wait_s: float, context: CallContext) -> None:
             wait_s,
             is_throttle=isinstance(error, ThrottledError),
             is_paid=isinstance(error, InvalidReplyError),
+            usage=usage,
         )
     )
 

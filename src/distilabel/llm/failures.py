@@ -4,7 +4,7 @@
 429, 529                                                    throttled
 429 with code insufficient_quota (no waiting mends that)    run-fatal
 503 that names estimated_time or says "loading"; paused     warming
-408, 409, 425, other 5xx                                    transient
+408, 409, 424 (TGI: a fault while generating), other 5xx    transient
 400 with a context-length or content-filter code; 413, 422  row-fatal
 401, 402, 403, 404, 405, 410, any 3xx                       run-fatal
 any other 4xx                                               row-fatal
@@ -42,7 +42,8 @@ _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "q
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
 _CONTEXT_PHRASES = ("context length", "maximum context", "must be <=", "too many tokens")
-_WARMING_PHRASES = ("loading", "initializing", "scaled to zero", "is paused")
+_WARMING_PHRASES = ("loading", "initializing")
+_ASLEEP_PHRASES = ("scaled to zero", "is paused")
 
 _RUN_FATAL = {
     401: (
@@ -117,9 +118,9 @@ def failure_of(reply: HttpReply, *, who: str) -> CallError:
 def _classify(status: int, details: Details) -> tuple[type[CallError], str, str]:
     if status in {429, 529}:
         return _classify_throttle(status, details)
-    if _is_warming(status, details):
-        return WarmingError, "warming", "the server is starting its model; it is waited for"
-    if status in {408, 409, 425} or status >= 500:
+    if cause := _warming_cause(status, details):
+        return WarmingError, cause, "the server is not up yet; it is waited for"
+    if status in {408, 409, 424, 425} or status >= 500:
         return TransientError, f"http_{status}", "the server's own trouble; it is tried again"
     if status in _RUN_FATAL:
         cause, advice = _RUN_FATAL[status]
@@ -146,13 +147,17 @@ def _classify_request(status: int, details: Details) -> tuple[type[CallError], s
     return RowFatalError, f"http_{status}", "the server does not accept this row's request"
 
 
-def _is_warming(status: int, details: Details) -> bool:
-    if status not in {400, 502, 503}:
-        return False
-    if status == 503 and details.estimated_s is not None:
-        return True
+def _warming_cause(status: int, details: Details) -> str:
+    """Why the server is not up; "" if that is not what it says."""
+    if status in {400, 502, 503} and _says(details, _ASLEEP_PHRASES):
+        return "asleep"
+    if status == 503 and (details.estimated_s is not None or _says(details, _WARMING_PHRASES)):
+        return "warming"
+    return ""
+
+
+def _says(details: Details, phrases: tuple[str, ...]) -> bool:
     message = details.message.lower()
-    phrases = _WARMING_PHRASES if status == 503 else _WARMING_PHRASES[2:]
     return any(phrase in message for phrase in phrases)
 
 

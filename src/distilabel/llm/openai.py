@@ -98,7 +98,7 @@ class OpenAILLM(HttpLLM):
         openai_api_key, api_key = hidden(openai_api_key), hidden(api_key)  # before all that raises
         given = _key(openai_api_key, api_key)
         key = _key_of(client) or given
-        self.base_url = _base_url(base_url or _url_of(client))
+        self.base_url = _base_url(_url_of(client, base_url) or base_url)
         if client is None and key is None and self._is_openai:
             raise MissingKeyError(
                 "OpenAI needs an API key and none was given. Set the environment variable "
@@ -196,9 +196,16 @@ def _base_url(base_url: str | None) -> str:
     return url
 
 
-def _url_of(client: object) -> str | None:
-    """Where a client of the SDK sends its requests, whatever is said elsewhere."""
-    return str(getattr(client, "base_url", "")) or None if is_openai_client(client) else None
+def _url_of(client: object, base_url: str | None) -> str | None:
+    """Where a client of the SDK sends its requests; None: it is no such client."""
+    if not is_openai_client(client):
+        return None
+    url = str(getattr(client, "base_url", "")).rstrip("/")
+    if base_url is not None and base_url.rstrip("/") != url:
+        raise ConfigurationError(
+            "base_url= and client= name different servers. Give the client alone; it has its own."
+        )
+    return url
 
 
 def _key_of(client: object) -> SecretStr | None:

@@ -71,7 +71,7 @@ def read_chat_completion(reply: HttpReply, *, who: str) -> Reply:
     choices = completion.choices
     if len(choices) > 1:
         choices = sorted(choices, key=lambda choice: choice.index)
-    texts = [c for c in choices if c.message.content is not None]
+    texts = [c for c in choices if c.message.content is not None and c.finish_reason != "error"]
     if not texts:
         raise _no_text(choices, who)
     return Reply(

@@ -42,10 +42,7 @@ class Tally:
         """Take one event in."""
         if isinstance(event, CallSucceeded):
             self.calls += 1
-            if event.usage is not None:
-                self._prompt_tokens += event.usage.prompt_tokens
-                self._completion_tokens += event.usage.completion_tokens
-                self._cached_tokens += event.usage.cached_tokens
+            self._add(event.usage)
         elif isinstance(event, RowFinished):
             self.rows += 1
             self.rows_resumed += event.is_resumed
@@ -53,6 +50,7 @@ class Tally:
                 self.rows_failed += 1
                 self._failed_by_cause.update({error.cause for error in event.errors})
         elif isinstance(event, CallRetried):
+            self._add(event.usage)
             if event.is_paid:
                 self.paid_retries += 1
             else:
@@ -61,6 +59,13 @@ class Tally:
             self.calls_reused += 1
         elif isinstance(event, CallFailed):
             self.calls_failed += 1
+            self._add(event.usage)
+
+    def _add(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._prompt_tokens += usage.prompt_tokens
+            self._completion_tokens += usage.completion_tokens
+            self._cached_tokens += usage.cached_tokens
 
     @property
     def leaves_work(self) -> bool:

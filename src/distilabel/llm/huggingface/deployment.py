@@ -2,7 +2,8 @@
 
 Rules:
 
-- The hub is asked once per process and endpoint, before the first call; the answer is kept.
+- The hub is asked once per process and endpoint, before the first call; the answer is kept until
+  the endpoint says that it sleeps.
 - Its client has no timeout of its own, so that each question runs under a deadline. A thread that
   misses it is left behind; it holds nothing.
 - A paused or scaled-to-zero endpoint is resumed; one that is starting is waited for, up to half an
@@ -46,6 +47,7 @@ class Deployment:
     name: str
     namespace: str | None
     _url: str | None = None
+    _is_up: bool = False
     _turn: PermitPool = field(default_factory=lambda: PermitPool(1))
     """Who looks it up; those who come meanwhile, from whatever loop, wait for the answer."""
 
@@ -86,10 +88,17 @@ class Deployment:
         """
         if token is None:
             token = SecretStr(await _in_thread(_found_token))
+        if self._is_up:
+            return token
         async with self._turn:
-            if self._url is None:
+            if not self._is_up:
                 self._url = (await self._running(token)).rstrip("/")
+                self._is_up = True
         return token
+
+    def fell_asleep(self) -> None:
+        """Somebody paused it, or it was idle for too long: `ready` is to wake it again."""
+        self._is_up = False
 
     async def _running(self, token: SecretStr) -> str:
         poll_s = _POLL_FIRST_S

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from distilabel.errors import ConfigurationError
+from distilabel.errors import ConfigurationError, WarmingError
 from distilabel.llm.failures import failure_of
 from distilabel.llm.http import HttpLLM, checked_key, hidden
 from distilabel.llm.huggingface.deployment import Deployment
@@ -132,10 +132,16 @@ class InferenceEndpointsLLM(HttpLLM):
 
     async def complete(self, call: Call) -> Reply:
         """One request to the route that fits the prompt's kind."""
+        await self._prepare()
         seed = None if self._seed is None else self._seed + call.first_generation
-        if isinstance(call.prompt, str):
-            return await self._generate(call.prompt, seed)
-        return await self._chat(call.prompt, seed)
+        try:
+            if isinstance(call.prompt, str):
+                return await self._generate(call.prompt, seed)
+            return await self._chat(call.prompt, seed)
+        except WarmingError as error:
+            if error.cause == "asleep":
+                self._deployment.fell_asleep()
+            raise
 
     async def _generate(self, prompt: str, seed: int | None) -> Reply:
         parameters = {
