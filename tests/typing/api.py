@@ -77,6 +77,7 @@ def prompts(prompt: Prompt) -> None:
 
 def tasks() -> None:
     """Tasks are made by name, and from their settings."""
+    assert_type(UltraFeedbackTask.for_overall_quality(), UltraFeedbackTask)
     assert_type(UltraFeedbackTask.for_text_quality(), UltraFeedbackTask)
     assert_type(UltraFeedbackTask.for_helpfulness(), UltraFeedbackTask)
     assert_type(UltraFeedbackTask.for_truthfulness(), UltraFeedbackTask)

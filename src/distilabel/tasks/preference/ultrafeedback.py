@@ -130,8 +130,10 @@ class UltraFeedbackTask(PreferenceTask):
         """Rate how good a text is as a whole; what is given replaces the default."""
         return cls.for_subtask("text-quality", **overrides)
 
-    for_overall_quality = for_text_quality
-    """The name that other releases have for `for_text_quality`."""
+    @classmethod
+    def for_overall_quality(cls, **overrides: Unpack[Overrides]) -> Self:
+        """`for_text_quality`, by the name that other releases have for it."""
+        return cls.for_text_quality(**overrides)
 
     @classmethod
     def for_helpfulness(cls, **overrides: Unpack[Overrides]) -> Self:
