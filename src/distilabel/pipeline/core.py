@@ -112,13 +112,16 @@ class Pipeline:
                 in flight was waited for. By SIGTERM: `SystemExit`, with status 143.
         """
         settings = RunSettings(**_settings(locals()))
-        switch = StopSwitch()
+        switch, loading = StopSwitch(), _loading_datasets()
         try:
             result = portal.run(
-                self._collect, dataset, settings, on_event, switch, on_signal=switch.press
+                self._collect, dataset, settings, on_event, loading, switch, on_signal=switch.press
             )
         except RunStoppedError as stopped:
             raise switch.as_exit(stopped) from None
+        finally:
+            if loading.is_alive():  # Python would forget that it is to end as SIGINT ends programs:
+                loading.join()  # any `exec` of a text, as imports have them, resets that
         if switch.is_pressed:  # too late to stop anything, and not to be swallowed
             late = RunStoppedError("The run was stopped after its last row.", summary=result.run)
             raise switch.as_exit(late)
@@ -144,19 +147,21 @@ class Pipeline:
         on_event: Observer | None = None,
     ) -> CustomDataset:
         """`generate`, for async code: the same arguments, the same result, the same errors."""
-        return await self._collect(dataset, RunSettings(**_settings(locals())), on_event, None)
+        return await self._collect(
+            dataset, RunSettings(**_settings(locals())), on_event, _loading_datasets()
+        )
 
     async def _collect(
         self,
         dataset: RowsLike,
         settings: RunSettings,
         on_event: Observer | None,
-        switch: StopSwitch | None,
+        loading: Thread,
+        switch: StopSwitch | None = None,
     ) -> CustomDataset:
         stream = self._open(dataset, settings, on_event, switch=switch, needs_all_columns=False)
         async with stream as rows:
-            # It takes 0.8 s: beside the first calls, so that the first rows need not wait for it.
-            Thread(target=import_module, args=("datasets",), daemon=True).start()
+            loading.start()
             assembler = rows.assembler()
             async for row in rows:
                 assembler.add(row)
@@ -249,6 +254,11 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline(generator={self.generator!r}, labeller={self.labeller!r})"
+
+
+def _loading_datasets() -> Thread:
+    """Imports `datasets`. It takes 0.8 s: beside the first calls, so that no row waits for it."""
+    return Thread(target=import_module, args=("datasets",), daemon=True)
 
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
