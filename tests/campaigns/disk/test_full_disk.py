@@ -32,7 +32,7 @@ def hold(told: dict, directory: Path) -> None:
     if told["error"]:
         assert str(directory) in told["message"]
         assert told["path"].startswith(str(directory))
-        assert "Make room" in told["message"]
+        assert "make room" in told["message"].lower()
         assert told["calls"] <= len(acked) + 3 * PERMITS
     if acked:
         kept = {row.index: row.values["generations"][0] for row in read_rows(directory)}
@@ -89,7 +89,7 @@ def test_a_disk_that_stays_full_is_said_again_and_again(small_disk):
         told = told_by(sys.executable, CHILD, directory, ROWS, 0)
         assert told["error"] in {"JournalWriteError", "JournalError"}
         assert str(directory) in told["message"]
-        assert "Make room" in told["message"]
+        assert "make room" in told["message"].lower()
         calls += told["calls"]
     assert calls <= 3 * 3 * PERMITS
     grow(small_disk)
