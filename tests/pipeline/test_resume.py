@@ -135,13 +135,14 @@ async def test_auto_goes_on_with_an_unfinished_run(shop, pipe):
 
 
 @pytest.mark.parametrize("named", [False, True])
-async def test_auto_begins_anew_after_a_finished_run(shop, pipe, tmp_path, named):
-    """A finished run is left alone: the same again is a run of its own, with calls of its own."""
+async def test_auto_begins_anew_after_a_finished_run(shop, pipe, tmp_path, capsys, named):
+    """A finished run is left alone, and the one that repeats it says how that could be spared."""
     directory = tmp_path / "run" if named else None
-    for _ in range(2):
+    for is_second in (False, True):
         whole = await run(pipe(), checkpoint_dir=directory)
         assert calls(whole.run) == (12, 0, 0)
         assert shop.bought() == {"writer": 6, "judge": 6}
+        assert ('resume="always" would' in capsys.readouterr().err) == is_second
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -71,6 +71,10 @@ class Opening:
             return False
         return self.resume == "always" or not is_finished(meta)
 
+    def repeats(self, meta: Mapping[str, str]) -> bool:
+        """Whether a journal so described is of this run, which was finished and is made anew."""
+        return self.resume == "auto" and self.identity.is_of(meta) and is_finished(meta)
+
     def consults(self, meta: Mapping[str, str]) -> bool:
         """Whether calls of a journal so described are reused."""
         return self.resume == "always" or (self.resume == "auto" and not is_finished(meta))
@@ -151,9 +155,9 @@ def _described(
     others: Iterable[Path],
 ) -> Opened:
     keys = KeyIndex(database.key_prefixes())
-    beside = [_consulted(path, opening, is_beside=True) for path in archives(lock.directory)]
-    elsewhere = [_consulted(path, opening, is_beside=False) for path in others]
-    ancestors = tuple(a for a in (*beside, *elsewhere) if a is not None)
+    looked_at = [_consulted(path, opening, is_beside=True) for path in archives(lock.directory)]
+    looked_at += [_consulted(path, opening, is_beside=False) for path in others]
+    ancestors = tuple(a for a in looked_at if isinstance(a, Ancestor))
     found = JournalState(
         lock.directory,
         calls=len(keys),
@@ -162,6 +166,7 @@ def _described(
         was_finished=is_finished(meta),
         ancestors=tuple(a.path for a in ancestors),
         ancestor_calls=sum(len(a.keys) for a in ancestors),
+        same_finished=next((path for path in looked_at if isinstance(path, Path)), None),
     )
     program = Path(sys.argv[0]).name if sys.argv else ""
     noted = started(
@@ -182,14 +187,15 @@ def _described(
     return Opened(lock, database, keys, ancestors, found)
 
 
-def _consulted(path: Path, opening: Opening, *, is_beside: bool) -> Ancestor | None:
-    """A journal as an ancestor; None if it is of no use."""
+def _consulted(path: Path, opening: Opening, *, is_beside: bool) -> Ancestor | Path | None:
+    """A journal as an ancestor; its path if it repeats this run; None if it is of no use."""
     if opening.resume == "never":
         return None
     try:
         with opened_for_reading(path, is_locked_already=is_beside) as database:
-            if not opening.consults(database.meta()):
-                return None
+            meta = database.meta()
+            if not opening.consults(meta):
+                return path if opening.repeats(meta) else None
             keys = KeyIndex(database.key_prefixes())
     except RunLockedError:
         return None

@@ -78,6 +78,8 @@ class JournalState:
     """Journals of other runs that calls may be taken from."""
     ancestor_calls: int = 0
     """How many calls those hold."""
+    same_finished: Path | None = None
+    """A journal of this very run, finished, which is not reused because nobody asked for that."""
 
     @property
     def is_new(self) -> bool:

@@ -25,9 +25,16 @@ def say(message: str) -> None:
 
 def beginning(found: JournalState, forecast: Forecast | None) -> str:
     """Where replies are kept, what is there already, and what will be bought."""
-    if found.is_new and not (found.ancestor_calls or found.in_flight_at_end):
-        return f"every reply is kept in {found.directory}"
-    parts = [f"{found.directory} holds {found.rows:,} rows and {found.calls:,} calls"]
+    is_fresh = found.is_new and not (found.ancestor_calls or found.in_flight_at_end)
+    if is_fresh:
+        parts = [f"every reply is kept in {found.directory}"]
+    else:
+        parts = [f"{found.directory} holds {found.rows:,} rows and {found.calls:,} calls"]
+    if found.same_finished is not None:
+        parts.append(
+            f"the same run was finished before, in {found.same_finished}, and is made anew; "
+            f'resume="always" would reuse its replies for nothing'
+        )
     if found.ancestor_calls:
         parts.append(f"earlier runs hold {found.ancestor_calls:,} more calls")
     if forecast is not None:
