@@ -1,9 +1,11 @@
 """The data set of what a run has finished, whatever became of the run."""
 
 import datetime as dt
+import os
 import random
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
@@ -12,6 +14,8 @@ from runs_kit import HANGING, finish, leave_early, questions, read_indices, runn
 from distilabel import runs
 from distilabel.dataset import CustomDataset
 from distilabel.errors import RunLockedError
+from distilabel.journal import lock
+from distilabel.runs.details import opened_run
 from distilabel.tasks import TextGenerationTask
 
 
@@ -176,3 +180,31 @@ def test_exporting_leaves_the_run_as_it_was():
     run = finish(questions(8)).run
     assert (run.calls_reused, run.calls) == (5, 3)
     assert len(runs.export(name())) == 8
+
+
+def test_looking_does_not_keep_a_run_from_being_continued(monkeypatch):
+    """A run that starts while somebody looks into it waits for that, and buys nothing twice."""
+    leave_early(questions(8), after=5, hangs_from=5)
+    directory = runs.list_runs()[0].directory
+    looking = lock.RunLock(directory, create=False, is_looking=True)
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            looking.release()
+
+    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
+    run = finish(questions(8)).run
+    assert (run.calls_reused, run.calls) == (5, 3)
+    assert [each.directory for each in runs.list_runs()] == [directory]
+    assert len(waits) >= 3
+
+
+def test_who_looks_too_long_is_named(monkeypatch):
+    """A lock that somebody who looks does not let go of is refused in the end, with who it is."""
+    finish(questions(2))
+    (run,) = runs.list_runs()
+    monkeypatch.setattr(lock, "_LOOKER_WAIT_S_MAX", 0.0)
+    with opened_run(run.directory), pytest.raises(RunLockedError, match=f"process {os.getpid()} "):
+        runs.export(run.name)

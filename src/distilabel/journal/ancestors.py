@@ -35,18 +35,25 @@ _log = logging.getLogger("distilabel")
 
 
 @contextmanager
-def opened_for_reading(path: Path, *, is_locked_already: bool = False) -> Generator[Database]:
+def opened_for_reading(
+    path: Path, *, is_locked_already: bool = False, is_looking: bool = True
+) -> Generator[Database]:
     """A journal, under its lock.
 
     Args:
         path: the file.
         is_locked_already: it lies in a directory whose lock we hold.
+        is_looking: it will not be open for long; who wants to continue that run may wait for it.
 
     Raises:
         RunLockedError: a live process uses it.
         JournalError: there is none, or it cannot be read.
     """
-    lock = nullcontext() if is_locked_already else RunLock(path.parent, create=False)
+    lock = (
+        nullcontext()
+        if is_locked_already
+        else RunLock(path.parent, create=False, is_looking=is_looking)
+    )
     with lock, _as_old_as_before(path), closing(open_database(path, reads_only=True)) as database:
         yield database
 
@@ -97,7 +104,9 @@ class Ancestor:
             return None
         try:
             if self._database is None:
-                use = opened_for_reading(self.path, is_locked_already=self._is_locked_already)
+                use = opened_for_reading(
+                    self.path, is_locked_already=self._is_locked_already, is_looking=False
+                )
                 self._database = self._files.enter_context(use)
             return self._database.call(key)
         except JournalError as error:

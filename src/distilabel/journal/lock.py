@@ -4,7 +4,9 @@ Rules:
 
 - `run.lock` is held by `flock` for as long as the run lasts. The system lets go of it when the
   process dies, however it dies; a file that was left behind locks nobody out.
-- A lock that is held is refused at once, with what its file says about the holder. Nothing waits.
+- A lock that a run holds is refused at once, with what its file says about the holder. One that is
+  held by somebody who only looks (a list of runs, an export) is waited for a moment: looking is
+  quick, and must not keep a run from being continued.
 - The file is never deleted but together with its directory, and a lock that was won on a deleted
   file counts for nothing: it is tried again on the file that is there now.
 - A symlink, a hard link or anything but a plain file in its place is refused, and not written to.
@@ -24,6 +26,7 @@ import os
 import socket
 import stat
 import sys
+import time
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +47,8 @@ __all__ = ["LOCK_NAME", "LockHolder", "RunLock", "read_holder"]
 LOCK_NAME = "run.lock"
 _FILE_BYTES = 4096
 _HOLDER_BYTES = _FILE_BYTES - COUNTER_BYTES
+_LOOKER_WAIT_S_MAX = 5.0
+_LOOKER_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,15 @@ class LockHolder:
     since: datetime
     program: str
     """The last part of `sys.argv[0]`."""
+    is_looking: bool = False
+    """It only looks, and will be gone soon."""
 
     @classmethod
-    def here(cls) -> LockHolder:
+    def here(cls, *, is_looking: bool) -> LockHolder:
         """This process, now."""
         program = Path(sys.argv[0]).name if sys.argv else ""
-        return cls(os.getpid(), socket.gethostname(), datetime.now(UTC), program[:200])
+        now = datetime.now(UTC)
+        return cls(os.getpid(), socket.gethostname(), now, program[:200], is_looking)
 
 
 class RunLock:
@@ -69,13 +77,14 @@ class RunLock:
     Args:
         directory: the run directory; it must exist.
         create: make the lock file if there is none.
+        is_looking: nothing will be written, and it will not be held for long.
 
     Raises:
         RunLockedError: a live process, maybe this one, holds it.
         JournalError: the file is no plain file, or the file system knows no locks.
     """
 
-    def __init__(self, directory: Path, *, create: bool = True) -> None:
+    def __init__(self, directory: Path, *, create: bool = True, is_looking: bool = False) -> None:
         self.directory = directory
         path = directory / LOCK_NAME
         while True:
@@ -84,7 +93,7 @@ class RunLock:
                 _flock(fd, directory)
                 is_current = _is_at(fd, path)
                 if is_current:
-                    self.in_flight = _prepare(fd, path)
+                    self.in_flight = _prepare(fd, path, LockHolder.here(is_looking=is_looking))
             except BaseException:
                 os.close(fd)
                 raise
@@ -153,24 +162,33 @@ def _open(path: Path, flags: int) -> int:
 
 
 def _flock(fd: int, directory: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    deadline_s = time.monotonic() + _LOOKER_WAIT_S_MAX
+    while not _is_won(fd, directory):
+        time.sleep(_LOOKER_POLL_S)  # who has just won it has not yet written who it is
         holder = _read_holder(fd)
         if holder is None:
-            raise RunLockedError(directory) from error
-        raise RunLockedError(
-            directory,
-            holder_pid=holder.pid,
-            holder_host=holder.host,
-            holder_since=holder.since,
-        ) from error
+            raise RunLockedError(directory)
+        if not holder.is_looking or time.monotonic() > deadline_s:
+            raise RunLockedError(
+                directory,
+                holder_pid=holder.pid,
+                holder_host=holder.host,
+                holder_since=holder.since,
+            )
+
+
+def _is_won(fd: int, directory: Path) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError as error:
         raise JournalError(
             f"the file system of {directory} cannot lock files ({error.strerror}). "
             f"Choose a checkpoint_dir on a local disk.",
             path=directory,
         ) from error
+    return True
 
 
 def _is_at(fd: int, path: Path) -> bool:
@@ -180,11 +198,11 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _prepare(fd: int, path: Path) -> InFlight:
+def _prepare(fd: int, path: Path, holder: LockHolder) -> InFlight:
     """Take over the file: its size, its mode, its holder; map its counters."""
     try:
         os.fchmod(fd, 0o600)
-        os.pwrite(fd, _holder_text(), COUNTER_BYTES)
+        os.pwrite(fd, _holder_text(holder), COUNTER_BYTES)
         if os.fstat(fd).st_size < _FILE_BYTES:
             raise JournalError(f"{path} cannot be written whole", path=path)
         return InFlight(path)
@@ -196,8 +214,8 @@ def _prepare(fd: int, path: Path) -> InFlight:
         ) from error
 
 
-def _holder_text() -> bytes:
-    text = msgspec.json.encode(LockHolder.here())
+def _holder_text(holder: LockHolder) -> bytes:
+    text = msgspec.json.encode(holder)
     return text[:_HOLDER_BYTES].ljust(_HOLDER_BYTES)
 
 

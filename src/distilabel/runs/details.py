@@ -166,7 +166,7 @@ def opened_run(directory: Path) -> Generator[OpenedRun]:
     """
     updated = datetime.fromtimestamp(last_written(directory), UTC)
     with (
-        RunLock(directory, create=False) as lock,
+        RunLock(directory, create=False, is_looking=True) as lock,
         opened_for_reading(directory / JOURNAL_NAME, is_locked_already=True) as database,
     ):
         note = database.meta().get(DESCRIPTION_KEY, "")
