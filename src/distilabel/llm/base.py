@@ -14,12 +14,13 @@ the rest where fewer texts come back than were asked for.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 import re
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import anyio
 
@@ -76,6 +77,12 @@ class LLM(ABC):
     generations_per_call: ClassVar[int | None] = None
     """The most texts that one call can bring; None: as many as are asked for."""
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note what the constructor is given; see `settings`."""
+        llm = super().__new__(cls)
+        llm._given = _plain_arguments(cls.__init__, args, kwargs)
+        return llm
+
     def __init__(
         self,
         task: Task,
@@ -93,6 +100,7 @@ class LLM(ABC):
         self.gate = Gate(self.permits, Health())
         self.chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
+    _given: Mapping[str, Any]
     model_name: str
     """The model, as it stands in the result's columns. A subclass sets it."""
 
@@ -224,15 +232,10 @@ class LLM(ABC):
         """What decides this backend's replies: the model, the server, the parameters. Never a key.
 
         A reply is only reused for a backend with the same settings, and `repr` shows them. Without
-        an override these are the model and what a subclass has set of numbers, texts and tuples of
-        them, but for names that sound like a secret.
+        an override these are the model and the numbers and texts that the constructor was given,
+        but for limits and for names that sound like a secret.
         """
-        own = {
-            name: value
-            for name, value in vars(self).items()
-            if name not in _OWN_ATTRIBUTES and _is_plain(value) and not _SECRET.search(name)
-        }
-        return {"model": self.model_name, **own}
+        return {"model": self.model_name, **getattr(self, "_given", {})}
 
     def __repr__(self) -> str:
         try:
@@ -242,14 +245,32 @@ class LLM(ABC):
         return f"{type(self).__name__}({settings}, max_concurrency={self.max_concurrency})"
 
 
-_OWN_ATTRIBUTES = frozenset({"model_name", "prompt_format"})
-"""What `LLM` sets itself: the model stands first anyway, and the format shows in the prompt."""
+_DECIDES_NOTHING = frozenset(
+    {"num_threads", "max_concurrency", "prompt_format", "timeout", "latency_s"}
+)
+"""Arguments that no reply depends on, or, like the format, that show in the prompt."""
 _SECRET = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)
 
 
+def _plain_arguments(
+    constructor: Callable[..., None], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments, by name, that are numbers or texts and may be shown."""
+    try:
+        given = inspect.signature(constructor).bind_partial(None, *args, **kwargs).arguments
+    except (TypeError, ValueError):  # the constructor itself will say what is wrong
+        return {}
+    named = {**given, **given.get("kwargs", {})}
+    return {
+        name: value
+        for name, value in named.items()
+        if name not in _DECIDES_NOTHING and not _SECRET.search(name) and _is_plain(value)
+    }
+
+
 def _is_plain(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(_is_plain(item) for item in cast("tuple[object, ...]", value))
+    if isinstance(value, tuple | list):
+        return all(_is_plain(item) for item in cast("Sequence[object]", value))
     return isinstance(value, str | int | float | bool)
 
 
