@@ -491,3 +491,17 @@ async def test_calls_that_were_cut_off_are_told_of(serve, writer, capsys):
             await slow.until(lambda ledger: ledger.requests > 3)
             await anext(stream)
     assert "at most 3 calls were in flight" in capsys.readouterr().err
+
+
+async def test_a_run_that_sends_nothing_forgets_no_calls(serve, writer, capsys):
+    """What was in flight once is told again by each run, until one has sent its first call."""
+    slow = serve(latency=Latency.constant(5.0))
+    pipe = Pipeline(writer(slow, num_threads=3))
+    async with pipe.stream(ROWS):
+        await slow.until(lambda ledger: ledger.in_flight == 3)
+    for _ in range(2):
+        capsys.readouterr()
+        async with pipe.stream(ROWS) as stream:
+            stream._run.stop_now()
+        assert "at most 3 calls were in flight" in capsys.readouterr().err
+    assert slow.ledger.requests == 3

@@ -7,6 +7,8 @@ Rules:
   failed, the writer thread what was committed. So nothing is locked.
 - They lie in a mapped page of the run's lock file: the system keeps it when the process is killed.
   A power cut may lose it; then the number is too small, which only the report of it suffers from.
+- What an earlier run left stands until the first call of this one is sent. A run that dies before
+  that takes no knowledge with it.
 - A run that ends in order leaves them as they are: what was cancelled under way is still counted.
 """
 
@@ -42,9 +44,10 @@ class InFlight:
             os.close(fd)
         self._bytes = memoryview(self._map)
         self._counters: memoryview[int] | list[int] = self._bytes.cast("Q")
+        self._is_to_be_reset = False
 
     def __len__(self) -> int:
-        return max(0, self._difference())
+        return 0 if self._is_to_be_reset else max(0, self._difference())
 
     @property
     def left_behind(self) -> int:
@@ -54,11 +57,14 @@ class InFlight:
 
     def start(self) -> None:
         """A run begins: nothing is in flight."""
-        for counter in (_SENT, _FAILED, _COMMITTED):
-            self._counters[counter] = 0
+        self._is_to_be_reset = True
 
     def sent(self) -> None:
         """An attempt is about to be sent."""
+        if self._is_to_be_reset:
+            self._is_to_be_reset = False
+            for counter in (_SENT, _FAILED, _COMMITTED):
+                self._counters[counter] = 0
         self._counters[_SENT] += 1
 
     def failed(self) -> None:
@@ -67,7 +73,8 @@ class InFlight:
 
     def committed(self, count: int) -> None:
         """Replies are on disk."""
-        self._counters[_COMMITTED] += count
+        if count:  # without one, none was sent perhaps, and the counters are being reset
+            self._counters[_COMMITTED] += count
 
     def close(self) -> None:
         """Unmap the page. The counters stay in the file, and here as they are now."""
