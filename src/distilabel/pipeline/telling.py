@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -9,13 +10,25 @@ from typing import TYPE_CHECKING
 from distilabel.untrusted import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from distilabel.journal import JournalState
     from distilabel.pipeline.forecast import Forecast
     from distilabel.types import RunSummary
 
-__all__ = ["beginning", "resume_line", "say", "where_it_is_kept", "with_failures"]
+__all__ = [
+    "beginning",
+    "resume_line",
+    "say",
+    "where_it_is_kept",
+    "with_failures",
+    "without_keys",
+]
+
+_SECRET_OPTION = re.compile(r"^--?[\w-]*(key|token|secret|passw)", re.IGNORECASE)
+_KEY = re.compile(r"\b(sk|hf|gsk|xai|api)[-_][A-Za-z0-9_-]{10,}")
+"""How the keys of providers begin."""
 
 
 def say(message: str) -> None:
@@ -56,8 +69,29 @@ def where_it_is_kept(directory: Path) -> str:
 
 
 def resume_line() -> str:
-    """The command that started this process."""
-    return shlex.join(sys.orig_argv or [sys.executable, *sys.argv])
+    """The command that started this process, as a shell takes it, less what looks like a key."""
+    return shlex.join(without_keys(sys.orig_argv or [sys.executable, *sys.argv]))
+
+
+def without_keys(arguments: Sequence[str]) -> list[str]:
+    """Arguments with `***` for those that look like keys, or are given to an option for one.
+
+    >>> without_keys(["make.py", "--api-key", "abc", "--token=xyz", "sk-proj-1234567890"])
+    ['make.py', '--api-key', '***', '--token=***', '***']
+    """
+    shown: list[str] = []
+    is_value_of_secret = False
+    for argument in arguments:
+        option, is_assigned, _ = argument.partition("=")
+        is_secret = bool(_SECRET_OPTION.search(option))
+        if is_value_of_secret or _KEY.search(argument):
+            shown.append("***")
+        elif is_secret and is_assigned:
+            shown.append(f"{option}=***")
+        else:
+            shown.append(argument)
+        is_value_of_secret = is_secret and not is_assigned
+    return shown
 
 
 def with_failures(summary: RunSummary) -> str:
