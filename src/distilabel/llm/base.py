@@ -237,6 +237,14 @@ class LLM(ABC):
         """
         return {"model": self.model_name, **getattr(self, "_given", {})}
 
+    def __getstate__(self) -> object:
+        """Refuse to be pickled or copied: it holds keys, and connections of this process."""
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied: it may hold a key, and its "
+            f"connections and limits are this process's. Keep its arguments instead, and make it "
+            f"where it is used."
+        )
+
     def __repr__(self) -> str:
         try:
             settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())

@@ -140,10 +140,18 @@ def checked_key(key: SecretStr | None, *, name: str) -> SecretStr | None:
 
 def _without_key(reply: HttpReply, key: SecretStr) -> HttpReply:
     """The reply, less the key, should the server repeat it: errors quote what servers say."""
-    said = key.get_secret_value().encode()
-    if len(said) < _SECRET_MIN_BYTES or said not in reply.body:
+    if len(key.get_secret_value()) < _SECRET_MIN_BYTES:
         return reply
-    return HttpReply(reply.status, reply.headers, reply.body.replace(said, b"[key]"))
+    headers, body = reply.headers, reply.body
+    if any(key.get_secret_value() in value for value in headers.values()):
+        headers = {
+            name.lower(): value.replace(key.get_secret_value(), "[key]")
+            for name, value in headers.items()
+        }
+    elif key.get_secret_value().encode() not in body:
+        return reply
+    body = body.replace(key.get_secret_value().encode(), b"[key]")
+    return HttpReply(reply.status, headers, body)
 
 
 def _timeouts(timeout: float | Timeouts | None) -> Timeouts:

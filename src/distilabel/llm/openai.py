@@ -96,9 +96,11 @@ class OpenAILLM(HttpLLM):
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
         openai_api_key, api_key = hidden(openai_api_key), hidden(api_key)  # before all that raises
+        given_url = hidden(base_url)
+        del base_url  # by mistake, it may hold a key too
         given = _key(openai_api_key, api_key)
         key = _key_of(client) or given
-        self.base_url = _base_url(_url_of(client, base_url) or base_url)
+        self.base_url = _base_url(_url_of(client, given_url) or given_url)
         if client is None and key is None and self._is_openai:
             raise MissingKeyError(
                 "OpenAI needs an API key and none was given. Set the environment variable "
@@ -183,25 +185,43 @@ def as_messages(prompt: PromptText) -> list[Message]:
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
 
-def _base_url(base_url: str | None) -> str:
-    url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(
-            "base_url must be a URL such as http://127.0.0.1:8000/v1; "
-            f"it starts with {parts.scheme + ':' if parts.scheme else 'no scheme'}"
-        )
+def _base_url(given: SecretStr | None) -> str:
+    """The server's URL; hidden until it is known to hold no key.
+
+    Raises:
+        ConfigurationError: it cannot work. Neither the message nor a frame's locals repeat it.
+    """
+    given = given or SecretStr(os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL)
+    url = SecretStr(given.get_secret_value().rstrip("/"))
+    problem = _problem_of(url.get_secret_value())
+    if problem:
+        raise ConfigurationError(problem)
+    return url.get_secret_value()
+
+
+def _problem_of(url: str) -> str:
+    """Why this cannot be a base_url; "" if it can."""
+    example = "base_url must be a URL such as http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return f"{example}; its host or its port is none"
+    if not is_server:
+        return f"{example}; it does not begin with http:// or https:// and a host"
     if parts.username or parts.password:
-        raise ConfigurationError("base_url must hold no key; pass openai_api_key= instead")
-    return url
+        return "base_url must hold no key; pass openai_api_key= instead"
+    if parts.query or parts.fragment:
+        return f"{example}: nothing after ? or #. Pass a key as openai_api_key= or extra_headers="
+    return ""
 
 
-def _url_of(client: object, base_url: str | None) -> str | None:
+def _url_of(client: object, base_url: SecretStr | None) -> SecretStr | None:
     """Where a client of the SDK sends its requests; None: it is no such client."""
     if not is_openai_client(client):
         return None
-    url = str(getattr(client, "base_url", "")).rstrip("/")
-    if base_url is not None and base_url.rstrip("/") != url:
+    url = SecretStr(str(getattr(client, "base_url", "")).rstrip("/"))
+    if base_url is not None and base_url.get_secret_value().rstrip("/") != url.get_secret_value():
         raise ConfigurationError(
             "base_url= and client= name different servers. Give the client alone; it has its own."
         )

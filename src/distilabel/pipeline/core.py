@@ -253,7 +253,8 @@ class Pipeline:
         )
 
     def __repr__(self) -> str:
-        return f"Pipeline(generator={self.generator!r}, labeller={self.labeller!r})"
+        stages = {name: getattr(self, name, None) for name in ("generator", "labeller")}
+        return f"Pipeline({', '.join(f'{name}={llm!r}' for name, llm in stages.items())})"
 
 
 def _loading_datasets() -> Thread:
