@@ -183,7 +183,7 @@ class Database:
     def _damage_named(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
+        except (sqlite3.Error, ValueError, TypeError, LookupError, RecursionError) as error:
             raise JournalCorruptError(
                 f"{self.path} is damaged: {error}. Nothing was changed; move it away to start "
                 f"again, or restore it from a backup.",

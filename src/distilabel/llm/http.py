@@ -30,11 +30,12 @@ from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-__all__ = ["HttpLLM", "checked_key", "hidden"]
+__all__ = ["HttpLLM", "checked_key", "hidden", "hidden_headers"]
 
 _SECRET_MIN_BYTES = 16
 """What is shorter ("EMPTY", say, for a server of one's own) is no secret, and may be a word."""
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -53,7 +54,7 @@ class HttpLLM(LLM):
         key: SecretStr | None,
         client: Any | None,
         timeout: float | Timeouts | None,
-        extra_headers: Mapping[str, str] | None,
+        extra_headers: Mapping[str, SecretStr],
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +63,7 @@ class HttpLLM(LLM):
         self._key = key
         self._client = client
         self._timeouts = _timeouts(timeout)
-        self._extra_headers = dict(extra_headers or {})
+        self._extra_headers = _checked_headers(extra_headers)
         self._lanes: dict[asyncio.AbstractEventLoop, _Open] = {}
         self._lock = threading.Lock()
 
@@ -103,7 +104,8 @@ class HttpLLM(LLM):
         return reply if self._key is None else _without_key(reply, self._key)
 
     def _open_lane(self) -> Lane:
-        headers = {"User-Agent": "distilabel", **self._extra_headers}
+        given = {name: value.get_secret_value() for name, value in self._extra_headers.items()}
+        headers = {"User-Agent": "distilabel", **given}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         if self._client is None:
@@ -120,6 +122,29 @@ class HttpLLM(LLM):
 def hidden(key: str | SecretStr | None) -> SecretStr | None:
     """A key that was given, without the white space around it, as no traceback shows it."""
     return SecretStr(key.strip()) if isinstance(key, str) else key
+
+
+def hidden_headers(headers: Mapping[str, str] | None) -> dict[str, SecretStr]:
+    """Headers that were given, their values as no traceback shows them: they may be keys, too."""
+    return {name: SecretStr(value) for name, value in (headers or {}).items()}
+
+
+def _checked_headers(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        if not (_is_header_name(name) and _is_header_value(value.get_secret_value())):
+            raise ConfigurationError(
+                f"HTTP cannot carry the header {name!r} of extra_headers=. A name is a word, a "
+                f"value is a str without line breaks."
+            )
+    return dict(headers)
+
+
+def _is_header_name(name: object) -> bool:
+    return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
+
+
+def _is_header_value(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def checked_key(key: SecretStr | None, *, name: str) -> SecretStr | None:

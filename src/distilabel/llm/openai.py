@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError
 from distilabel.llm.failures import failure_of
-from distilabel.llm.http import HttpLLM, checked_key, hidden
+from distilabel.llm.http import HttpLLM, checked_key, hidden, hidden_headers
 from distilabel.llm.replies import read_chat_completion
 from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
 
@@ -95,6 +95,8 @@ class OpenAILLM(HttpLLM):
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
+        headers = hidden_headers(extra_headers)
+        del extra_headers  # like keys: a traceback can show the locals of its frames
         openai_api_key, api_key = hidden(openai_api_key), hidden(api_key)  # before all that raises
         given_url = hidden(base_url)
         del base_url  # by mistake, it may hold a key too
@@ -111,7 +113,7 @@ class OpenAILLM(HttpLLM):
             key=key,
             client=client,
             timeout=timeout,
-            extra_headers=extra_headers,
+            extra_headers=headers,
             num_threads=num_threads,
             max_concurrency=max_concurrency,
             prompt_format=prompt_format,

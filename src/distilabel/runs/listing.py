@@ -19,6 +19,8 @@ __all__ = ["NameLike", "find_directory", "list_runs", "root_or_default"]
 NameLike = str | os.PathLike[str]
 """A run's name, or the path of its directory."""
 
+_NAME_MAX: Final = 255
+"""Characters that a file's name may have at most."""
 _NAMED_MAX: Final = 10
 """How many names an error lists."""
 
@@ -52,8 +54,8 @@ def find_directory(name_or_directory: NameLike, root: str | os.PathLike[str] | N
         ConfigurationError: there is no such run; the message names those that there are.
     """
     text = os.fspath(name_or_directory)
-    if "\0" in text or not text:
-        raise ConfigurationError(f"{text!r} is no name of a run")
+    if "\0" in text or not text or any(len(part) > _NAME_MAX for part in Path(text).parts):
+        raise ConfigurationError(f"{one_line(text)!r} is no name of a run")
     is_path = not isinstance(name_or_directory, str) or any(
         separator in text for separator in (os.sep, os.altsep) if separator
     )

@@ -13,7 +13,7 @@ import msgspec
 
 from distilabel.errors import ConfigurationError, WarmingError
 from distilabel.llm.failures import failure_of
-from distilabel.llm.http import HttpLLM, checked_key, hidden
+from distilabel.llm.http import HttpLLM, checked_key, hidden, hidden_headers
 from distilabel.llm.huggingface.deployment import Deployment
 from distilabel.llm.openai import read_chat_reply
 from distilabel.llm.replies import read_text_generation
@@ -94,6 +94,8 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
     ) -> None:
+        headers = hidden_headers(extra_headers)
+        del extra_headers  # like keys: a traceback can show the locals of its frames
         token = hidden(token)  # before all that raises
         key = checked_key(token, name="token")
         if task is None:
@@ -110,7 +112,7 @@ class InferenceEndpointsLLM(HttpLLM):
             key=key,
             client=client,
             timeout=timeout,
-            extra_headers=extra_headers,
+            extra_headers=headers,
             num_threads=num_threads,
             max_concurrency=max_concurrency,
             prompt_format=prompt_format,
