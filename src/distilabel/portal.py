@@ -18,7 +18,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import anyio
 from anyio.from_thread import start_blocking_portal
@@ -26,17 +26,27 @@ from anyio.from_thread import start_blocking_portal
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
-__all__ = ["iterate", "run"]
+__all__ = ["SignalListener", "iterate", "run"]
 
 T = TypeVar("T")
 _END = object()
+
+
+class SignalListener(Protocol):
+    """What is told of signals."""
+
+    def press(self, signal_number: int) -> None:
+        """In the signal's handler, between any two steps of the program: only take note."""
+
+    def act(self) -> None:
+        """In the event loop, as soon as it comes to it."""
 
 
 def run(
     function: Callable[..., Awaitable[T]],
     /,
     *args: Any,
-    on_signal: Callable[[int], None] | None = None,
+    on_signal: SignalListener | None = None,
 ) -> T:
     """Run an async function to its end, whether or not a loop is running here.
 
@@ -71,11 +81,14 @@ def _default_signals() -> tuple[int, ...]:
 async def _listening(
     work: Callable[[], Awaitable[T]],
     numbers: tuple[int, ...],
-    on_signal: Callable[[int], None],
+    on_signal: SignalListener,
 ) -> T:
     loop = asyncio.get_running_loop()
     for number in numbers:
-        loop.add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(number, on_signal.act)
+        # The loop comes to it in its turn; one that was held up would do first what has piled up.
+        signal.signal(number, lambda n, _frame: on_signal.press(n))
+        signal.siginterrupt(number, False)  # as the loop has it
     try:
         return await work()
     finally:

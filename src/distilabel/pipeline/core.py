@@ -115,7 +115,7 @@ class Pipeline:
         switch, loading = StopSwitch(), _loading_datasets()
         try:
             result = portal.run(
-                self._collect, dataset, settings, on_event, loading, switch, on_signal=switch.press
+                self._collect, dataset, settings, on_event, loading, switch, on_signal=switch
             )
         except RunStoppedError as stopped:
             raise switch.as_exit(stopped) from None

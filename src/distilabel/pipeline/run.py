@@ -150,6 +150,10 @@ class Run:
                 self._slots.release()
         return row
 
+    def hold(self) -> None:
+        """Send nothing more. May be called in a signal handler; `stop_gently` is to follow."""
+        self._flight.is_stopped = True
+
     def stop_gently(self) -> None:
         """Send nothing more; let what is in flight land, for at most `DRAIN_MAX_S`."""
         if self._settings.verbose:
@@ -201,7 +205,7 @@ class Run:
         Raises:
             JournalError: it could not be noted; all rows are kept.
         """
-        is_over = self._is_complete and not self._braked.is_set() and not len(self._output)
+        is_over = self._is_complete and not self._flight.is_stopped and not len(self._output)
         if self._journal is None or not is_over or self._tally.leaves_work:
             return
         if failpoints.reached is not None:

@@ -6,7 +6,8 @@ Rules:
 - Second: what is in flight is dropped; what was kept is written to disk.
 - Third: the process exits at once.
 - Before the first call, once is enough.
-- A switch may be pressed in a signal handler: pressing only notes, and tells whoever listens.
+- A switch may be pressed in a signal handler: pressing only takes note, and has nothing more sent.
+  What else follows is done in the event loop.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ __all__ = ["StopSwitch", "Stoppable"]
 
 class Stoppable(Protocol):
     """What a switch is connected to."""
+
+    def hold(self) -> None:
+        """Send nothing from now on. Called in a signal handler: one assignment."""
 
     def stop_gently(self) -> None:
         """Send nothing more, and let what is in flight land."""
@@ -62,6 +66,9 @@ class _Opening:
     def __init__(self, scope: anyio.CancelScope) -> None:
         self._scope = scope
 
+    def hold(self) -> None:
+        """Nothing is sent yet."""
+
     def stop_gently(self) -> None:
         self._scope.cancel()
 
@@ -73,7 +80,7 @@ class StopSwitch:
     """Connects signals to a run that may not have begun yet."""
 
     def __init__(self) -> None:
-        self._presses = 0
+        self._presses = self._acted = 0
         self._signal_number = int(signal.SIGINT)
         self._run: Stoppable | None = None
 
@@ -84,16 +91,17 @@ class StopSwitch:
 
     def connect(self, run: Stoppable) -> None:
         """From now on pressing acts on `run`; what was pressed before counts."""
-        self._run = run
-        self._act()
+        self._run, self._acted = run, 0
+        self.act()
 
     def press(self, signal_number: int) -> None:
-        """Stop; the second and third time, more firmly."""
+        """Have nothing more sent; the third time, exit. Call `act` after that, in the loop."""
         self._presses += 1
         self._signal_number = signal_number
         if self._presses >= 3:
             os._exit(128 + signal_number)
-        self._act()
+        if self._run is not None:
+            self._run.hold()
 
     def as_exit(self, stopped: RunStoppedError) -> BaseException:
         """What ends a script after the run has stopped, as the signal itself would have.
@@ -104,10 +112,12 @@ class StopSwitch:
             return SystemExit(128 + signal.SIGTERM)
         return KeyboardInterrupt(str(stopped))
 
-    def _act(self) -> None:
-        if self._run is None:
+    def act(self) -> None:
+        """Do what pressing asks for: stop, and the second time more firmly."""
+        if self._run is None or self._acted == self._presses:
             return
+        self._acted = self._presses
         if self._presses == 1:
             self._run.stop_gently()
-        elif self._presses == 2:
+        else:
             self._run.stop_now()
