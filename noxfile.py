@@ -78,6 +78,51 @@ def crash(session: nox.Session) -> None:
     session.run("pytest", *crashes, *session.posargs)
 
 
+def run_campaign(session: nox.Session, place: str) -> None:
+    """The full form of one campaign, and its tables."""
+    install_group(session, "test", "-e", ".")
+    session.run("pytest", "-m", "campaign", "-s", "--timeout", "7200", place, *session.posargs)
+
+
+def need_strace(session: nox.Session) -> None:
+    """Campaigns that record or break system calls need it; without it they would all be skipped."""
+    if shutil.which("strace") is None:
+        session.error("this needs strace: apt-get install strace")
+
+
+@nox.session
+def storms(session: nox.Session) -> None:
+    """Half an hour of 429 in every form, outages, and replies that break off at every byte."""
+    run_campaign(session, "tests/campaigns/storms")
+
+
+@nox.session
+def power(session: nox.Session) -> None:
+    """Power cuts, replayed from the system calls of a run."""
+    need_strace(session)
+    run_campaign(session, "tests/campaigns/power")
+
+
+@nox.session
+def disk(session: nox.Session) -> None:
+    """Full and broken disks: each system call that can fail, fails. As root also small disks."""
+    need_strace(session)
+    run_campaign(session, "tests/campaigns/disk")
+
+
+@nox.session
+def model(session: nox.Session) -> None:
+    """Histories of runs that fail, stop, die and change, against a model of what must be kept."""
+    run_campaign(session, "tests/campaigns/model")
+
+
+@nox.session
+def security(session: nox.Session) -> None:
+    """Canary keys, hostile files, and what the source must not call; these run with `tests` too."""
+    install_group(session, "test", "-e", ".")
+    session.run("pytest", "tests/security", "tests/llm/test_secrets.py", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Each program in benchmarks/, with the arguments after --. The numbers are for reading."""
