@@ -193,10 +193,12 @@ CRAFTED = {
     "no description": ["DELETE FROM meta"],
     "odd description": ["UPDATE meta SET value = '{\"a\":' || value"],
     "deep description": [f"UPDATE meta SET value = '{deep(60_000)}'"],
-    "long description": ["UPDATE meta SET value = printf('%.*c', 5000000, 'x')"],
+    "long description": ["UPDATE meta SET value = printf('%.*c', 1000000, 'x')"],
     "escapes in it": ["UPDATE meta SET value = char(27) || '[2J' || value WHERE key = 'label'"],
-    "huge row": ["UPDATE row SET data = zeroblob(80000000) WHERE idx = 1"],
-    "huge reply": ["UPDATE call SET reply = zeroblob(80000000) WHERE row = 1"],
+    "huge records": [
+        "UPDATE row SET data = zeroblob(70000000) WHERE idx = 1",
+        "UPDATE call SET reply = zeroblob(70000000) WHERE row = 1 AND stage = 'labeller'",
+    ],
     "recursive row": [f"UPDATE row SET data = CAST('{deep(100_000)}' AS BLOB)"],
     "recursive reply": [f"UPDATE call SET reply = CAST('{deep(100_000)}' AS BLOB)"],
     "recursive in a field that nobody knows": [

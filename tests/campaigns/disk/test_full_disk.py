@@ -148,7 +148,7 @@ def has_injection() -> bool:
 needs_injection = pytest.mark.skipif(
     not has_injection(), reason="strace is missing or not permitted: apt-get install strace"
 )
-SHORT = [5, 16, 30, 90]
+SHORT = [5, 60]
 FULL = [number for number in range(1, 200, 3) if number not in SHORT]
 NUMBERS = [*SHORT, *(pytest.param(number, marks=pytest.mark.campaign) for number in FULL)]
 

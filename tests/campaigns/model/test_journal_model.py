@@ -337,7 +337,7 @@ def explore(machine, examples: int, steps: int, **more) -> None:
 )
 def test_what_was_handed_out_is_kept_whatever_happens(machine, histories):
     """In 100 histories of six steps each no row is lost, swapped or bought again."""
-    explore(machine, histories, 6)
+    explore(machine, histories, 6, derandomize=True)
 
 
 @pytest.mark.campaign
@@ -401,4 +401,4 @@ def test_the_model_finds_faults_that_are_planted(monkeypatch, plant):
     """Where the library is broken on purpose, some history shows it."""
     plant(monkeypatch)
     with pytest.raises((AssertionError, LookupError, BaseExceptionGroup)):
-        explore(Machine, 400, 8, phases=[Phase.generate])
+        explore(Machine, 400, 8, phases=[Phase.generate], derandomize=True)

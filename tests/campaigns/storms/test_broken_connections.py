@@ -35,7 +35,7 @@ class BreaksOff:
 @pytest.mark.parametrize(
     ("lane", "step"),
     [
-        ("aiohttp", 3),
+        ("aiohttp", 7),
         ("httpx", 29),
         ("httpx2", 29),
         ("sdk", 29),
