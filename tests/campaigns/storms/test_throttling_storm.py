@@ -1,7 +1,8 @@
 """Half an hour of 429, in every form in which servers say how long to stay away.
 
 Goodput is what was admitted, as a share of what the server's bucket would have admitted at most. A
-run of a minute and a half ends with rows that wait for long, having been turned away many times; so there
+run of a minute and a half ends with rows that wait for long, having been turned away many times;
+so there
 it is taken when four rows in five are done.
 """
 
