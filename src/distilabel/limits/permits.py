@@ -92,6 +92,11 @@ class PermitPool:
         """Permits that exist."""
         return self._limit
 
+    @property
+    def has_waiters(self) -> bool:
+        """Whether somebody waits for a permit."""
+        return bool(self._waiters)
+
     def statistics(self) -> PermitStatistics:
         """The pool at this moment."""
         with self._lock:

@@ -5,6 +5,9 @@ Rules:
 - A row is pulled only when the first stage has a permit to spare and the window has room. The
   window holds twice as many rows as there are permits in all stages: enough that neither stage
   waits for the other, and no more than that in memory.
+- Workers take turns: one waits for the next row, pulls it, hands the turn on and works on its row;
+  those that have finished theirs wait for the turn. So a row costs no task of its own, and a
+  worker is added only when none is waiting.
 - There is no barrier: a row goes to the labeller the moment its own generations are in.
 - Before its last stage a row takes an output slot, which is given back when the consumer takes the
   row. There are twice as many as that stage has permits. So a slow consumer stops the last stage,
@@ -25,10 +28,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from distilabel import failpoints
-from distilabel.errors import DispatchStoppedError, JournalError, RowFailedError, RunStoppedError
+from distilabel.errors import DispatchStoppedError, RowFailedError, RunStoppedError
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import PermitPool
 from distilabel.llm.flight import Flight
@@ -110,7 +112,8 @@ class Run:
         needs_slots = len(pools) > 1 and not settings.ordered
         self._slots = PermitPool(_SLACK * pools[-1].limit) if needs_slots else None
 
-        self._rows: TaskGroup | None = None
+        self._workers: TaskGroup | None = None
+        self._turn = PermitPool(1)
         self._pending = 0
         self._is_source_at_end = False
         self._braked = anyio.Event()
@@ -189,8 +192,8 @@ class Run:
         try:
             async with anyio.create_task_group() as braking:
                 braking.start_soon(self._end_when_landed)
-                async with anyio.create_task_group() as self._rows:
-                    await self._pump(self._rows)
+                async with anyio.create_task_group() as self._workers:
+                    self._workers.start_soon(self._work_on_rows, self._workers)
                 braking.cancel_scope.cancel()
             self._conclude()
         finally:
@@ -200,21 +203,17 @@ class Run:
         """Note that the run need not be gone on with. Called when the consumer has left in order.
 
         Not before: a process that dies with rows which it has not handed over would otherwise buy
-        them all again, since a run that is finished is not continued.
-
-        Raises:
-            JournalError: it could not be noted; all rows are kept.
+        them all again, since a run that is finished is not continued. For the same reason it is the
+        last thing that is done, and raises nothing: who gets an error has an unfinished run.
         """
         is_over = self._is_complete and not self._flight.is_stopped and not len(self._output)
         if self._journal is None or not is_over or self._tally.leaves_work:
             return
         if failpoints.reached is not None:
             failpoints.reached("before_finish")
-        try:
-            await self._journal.finish(self._tally.rows)
-        except JournalError as error:
-            error.add_note(where_it_is_kept(self._journal.directory))
-            raise
+        await self._journal.finish(self._tally.rows)
+        if self._flight.is_stopped:  # meanwhile: the script will end without its rows
+            self._journal.reopen()
 
     def finish(self) -> RunSummary:
         """Say that the run is over; nothing of it is running any more."""
@@ -222,24 +221,32 @@ class Run:
         self._notify(RunFinished(summary, self._is_complete))
         return summary
 
-    async def _pump(self, rows: TaskGroup) -> None:
-        while True:
+    async def _work_on_rows(self, workers: TaskGroup) -> None:
+        while (draft := await self._pull(workers)) is not None:
+            await self._process(draft)
+
+    async def _pull(self, workers: TaskGroup) -> Draft | None:
+        """The next row, when its turn has come; None if there is to be none."""
+        async with self._turn:
+            if self._is_source_at_end:
+                return None
             await self._window.acquire()
             await self._first.wait_available()
             if self._flight.is_stopped:
-                return
+                return None
             try:
                 item = await self.source.take()
             except Exception as error:  # noqa: BLE001 - a user's source may raise anything
                 self.fail(error)
-                return
+                return None
             if item is None:
                 self._window.release()
                 self._is_source_at_end = True
-                return
+                return None
             self._pending += 1
-            rows.start_soon(self._process, self._work.draft(*item))
-            await checkpoint()  # the row takes its permits now, so that the next look counts them
+            if not self._turn.has_waiters:
+                workers.start_soon(self._work_on_rows, workers)
+            return self._work.draft(*item)
 
     async def _process(self, draft: Draft) -> None:
         try:
@@ -275,8 +282,8 @@ class Run:
         await self._braked.wait()
         with self._landing:
             await self._flight.wait_idle()
-        if self._rows is not None:
-            self._rows.cancel_scope.cancel()
+        if self._workers is not None:
+            self._workers.cancel_scope.cancel()
 
     def _conclude(self) -> None:
         is_all_done = self._is_source_at_end and self._pending == 0
