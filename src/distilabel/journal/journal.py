@@ -14,8 +14,9 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from distilabel.journal.database import BLOB_BYTES_MAX
 from distilabel.journal.directory import default_root
 from distilabel.journal.opening import Opening, open_run
 from distilabel.journal.records import CallRecord, encode_call, encode_row
-from distilabel.journal.state import finished
+from distilabel.journal.state import UNFINISHED, finished
 from distilabel.journal.writer import Writer, WriterStatistics
 
 if TYPE_CHECKING:
@@ -165,16 +166,40 @@ class Journal:
             failpoints.reached("enqueue")
         await self._writer.put_row((record.index, record.identity, blob), size=len(blob))
 
-    async def finish(self, total_rows: int | None = None) -> None:
+    async def finish(self, total_rows: int | None = None) -> bool:
         """Note that all rows are done. Returns once that is on disk.
+
+        A mark that is not on disk for sure may be there all the same, after a sync that failed. So
+        it is for who has handed out every row, and goes on to do so whatever comes of the mark:
+        then neither is wrong. Cancelled while it waits, it takes the mark back, since who waited
+        will not see the rows.
 
         Args:
             total_rows: how many there are; None: as it was said when the journal was opened.
 
-        Raises:
-            JournalWriteError: it could not be written.
+        Returns:
+            Whether it is on disk. If not, the log says why.
         """
-        await self._writer.put_meta(finished(total_rows))
+        try:
+            await self._writer.put_meta(finished(total_rows))
+        except JournalError as error:
+            _log.warning(
+                "all rows are done and kept in %s, but that the run is finished could not be noted "
+                "(%s). Look at the disk. Run again, it will go on and find every row there, or "
+                "count as finished.",
+                self.directory,
+                error.__cause__ or error,
+            )
+            return False
+        except asyncio.CancelledError:
+            self.reopen()
+            raise
+        return True
+
+    def reopen(self) -> None:
+        """Take back that all rows are done; returns at once, and is on disk when this is closed."""
+        with suppress(JournalError):
+            self._writer.put_meta(UNFINISHED).cancel()  # nobody waits for it
 
     def _put(self, record: CallRecord, *, is_sent: bool) -> None:
         blob = encode_call(record)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FINISHED",
+    "UNFINISHED",
     "JournalState",
     "RunIdentity",
     "RunInfo",
@@ -35,6 +36,8 @@ version's format)."""
 _RUNNING, _FINISHED = "running", "finished"
 FINISHED: Mapping[str, str] = {"state": _FINISHED}
 """What is noted once all rows are done."""
+UNFINISHED: Mapping[str, str] = {"state": _RUNNING}
+"""What takes that back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,7 @@ class Writer:
                 self._execute(group, opened)
                 is_last = group.is_last
         finally:
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error, OSError):  # what was acknowledged is on disk
                 opened.close()
             self._tell([(self._ended, None)])
 

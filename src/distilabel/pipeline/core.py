@@ -123,7 +123,10 @@ class Pipeline:
             if loading.is_alive():  # Python would forget that it is to end as SIGINT ends programs:
                 loading.join()  # any `exec` of a text, as imports have them, resets that
         if switch.is_pressed:  # too late to stop anything, and not to be swallowed
-            late = RunStoppedError("The run was stopped after its last row.", summary=result.run)
+            kept = ' resume="always" has its rows back for nothing.' * enable_checkpoints
+            late = RunStoppedError(
+                f"The run was stopped after its last row.{kept}", summary=result.run
+            )
             raise switch.as_exit(late)
         return result
 

@@ -16,7 +16,7 @@ from distilabel.pipeline.source import is_read_again, open_source, sampled
 from distilabel.pipeline.telling import beginning, say
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from distilabel.journal import Journal
     from distilabel.pipeline.forecast import Forecast
@@ -30,12 +30,19 @@ _FORECAST_ROWS_MAX = 20_000
 """With more rows than that, what will be bought is not counted beforehand: it takes too long."""
 
 
+async def _nothing() -> None:
+    """What is done in the end of a run that is not finished."""
+
+
 @dataclass(slots=True)
 class Kept:
-    """An open journal, and who is told if it breaks."""
+    """An open journal, and what is to be done with it."""
 
     opened: Journal
     on_failure: Callable[[Exception], None]
+    """Told if it breaks."""
+    in_the_end: Callable[[], Awaitable[None]] = _nothing
+    """What is done before it is closed, once nothing is left that may fail."""
 
 
 @asynccontextmanager
@@ -62,6 +69,7 @@ async def open_kept(
         if settings.verbose:
             say(beginning(journal.found, await _forecast(plan, settings, rows, journal)))
         yield kept
+        await kept.in_the_end()
 
 
 async def _forecast(

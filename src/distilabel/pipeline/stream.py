@@ -171,7 +171,8 @@ async def open_stream(
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream
-            await run.note_finished()
+            if journal is not None:
+                journal.in_the_end = run.note_finished
         finally:
             _report(stream.run, settings)
 
