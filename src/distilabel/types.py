@@ -16,6 +16,7 @@ __all__ = [
     "LLMOutput",
     "Message",
     "OnError",
+    "Price",
     "PromptText",
     "Reply",
     "Resume",
@@ -77,6 +78,28 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a model's tokens cost, in US dollars per million of them.
+
+    >>> Price(input=2.50, output=10.00, cached_input=1.25).cost(Usage(1_000, 500, 400))
+    0.007
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    """Of the part of the input that came from the provider's cache; None: as the rest."""
+
+    def cost(self, usage: Usage) -> float:
+        """What these tokens cost, in US dollars."""
+        cached = min(usage.cached_tokens, usage.prompt_tokens)
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        millionths = (usage.prompt_tokens - cached) * self.input
+        millionths += cached * cached_price + usage.completion_tokens * self.output
+        return millionths / 1e6
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What one attempt asks a backend for."""
 
@@ -113,6 +136,8 @@ class KeptReply:
     """HTTP attempts, the last one included."""
     seconds: float = 0.0
     """From the first attempt's start to the reply, waits included."""
+    is_shared: bool = False
+    """It was bought in this run for an equal call, where what it took is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +195,9 @@ class RunSummary:
     """Calls that were made and brought a reply which was used."""
     calls_reused: int = 0
     """Calls that needed not be made, because an earlier run had kept their replies."""
+    calls_shared: int = 0
+    """Calls that needed not be made, because this run had made an equal one that is deterministic;
+    see `LLM.asks_once`."""
     retries: int = 0
     """Attempts that were repeated after a failure that costs nothing (throttled, reset, …)."""
     paid_retries: int = 0
@@ -177,7 +205,11 @@ class RunSummary:
     usage: Usage = field(default_factory=Usage)
     """Tokens of all calls, as far as the providers say."""
     cost: float | None = None
-    """In US dollars; None where a price is not known."""
+    """What the tokens come to, in US dollars; None if one stage's price is not known. Replies that
+    were of no use are in it, replies that were reused are not."""
+    cost_unsure: float = 0.0
+    """At most so many US dollars come on top, if a price is known: for attempts that brought no
+    reply and may be billed all the same, and replies whose tokens the provider did not count."""
     seconds: float = 0.0
     """Wall time from the first row read to the last row handed out."""
 
