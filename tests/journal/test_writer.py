@@ -19,6 +19,7 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.groups: list[tuple[list[int], list[int]]] = []
+        self.is_writing = threading.Event()
         self.free = threading.Event()
         self.free.set()
         self.fails: Exception | None = None
@@ -34,6 +35,7 @@ class Disk:
         if not calls and not rows and "started" in meta:  # the run's description, at its opening
             self.write(database, calls, rows, meta)
             return
+        self.is_writing.set()
         assert self.free.wait(20)
         self.groups.append(([c[1] for c in calls], [r[0] for r in rows]))
         if self.fails is not None:
@@ -62,8 +64,7 @@ async def test_what_gathers_is_the_next_group(tmp_path, held_up):
         async with anyio.create_task_group() as group:
             group.start_soon(journal.put_row, row(0))
             await anyio.wait_all_tasks_blocked()
-            while journal.statistics().writer.waiting:  # until the thread has taken the first
-                await anyio.lowlevel.checkpoint()
+            await anyio.to_thread.run_sync(held_up.is_writing.wait)
             for number in range(1, 301):
                 group.start_soon(journal.put_row, row(number))
             await anyio.wait_all_tasks_blocked()
@@ -78,8 +79,7 @@ async def test_a_group_is_bounded_in_bytes(tmp_path, held_up):
     long = "x" * (GROUP_BYTES_MAX // 3)
     async with open_journal(tmp_path / "run", identity=RUN) as journal:
         journal.put_call(call(0))
-        while journal.statistics().writer.waiting:
-            await anyio.lowlevel.checkpoint()
+        await anyio.to_thread.run_sync(held_up.is_writing.wait)
         for number in range(1, 7):
             journal.put_call(call(number, long))
         held_up.free.set()

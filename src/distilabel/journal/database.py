@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from distilabel import failpoints
@@ -72,16 +74,41 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 
-_PUT_CALL = (
-    "INSERT INTO call (key, row, stage, reply) VALUES (?, ?, ?, ?) ON CONFLICT (key) "
+_PUT_CALLS = (
+    "INSERT INTO call (key, row, stage, reply) VALUES {values} ON CONFLICT (key) "
     "DO UPDATE SET row = excluded.row, stage = excluded.stage, reply = excluded.reply"
 )
-_PUT_ROW = (  # a row that is put as it was, as most are in a resumed run, costs no write
-    "INSERT INTO row (idx, identity, data) VALUES (?, ?, ?) ON CONFLICT (idx) "
+_PUT_ROWS = (  # a row that is put as it was, as most are in a resumed run, costs no write
+    "INSERT INTO row (idx, identity, data) VALUES {values} ON CONFLICT (idx) "
     "DO UPDATE SET identity = excluded.identity, data = excluded.data "
     "WHERE data <> excluded.data OR identity <> excluded.identity"
 )
+_AT_ONCE = 64
+"""Records in one statement, at most."""
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+
+
+def _insert(
+    connection: sqlite3.Connection, statement: str, records: Sequence[tuple[object, ...]]
+) -> None:
+    """Many records a statement: each statement gives the interpreter's lock away and waits for it.
+
+    Their numbers are powers of two, so that SQLite has few statements to prepare, and keeps them.
+    """
+    start = 0
+    while count := min(_AT_ONCE, len(records) - start):
+        count = 1 << (count.bit_length() - 1)
+        some = records[start : start + count]
+        connection.execute(
+            _statement(statement, count, len(some[0])), list(chain.from_iterable(some))
+        )
+        start += count
+
+
+@cache
+def _statement(statement: str, count: int, columns: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return statement.format(values=", ".join([one] * count))
 
 
 class Database:
@@ -107,10 +134,8 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         _pass("after_begin")
         try:
-            if calls:
-                connection.executemany(_PUT_CALL, calls)
-            if rows:
-                connection.executemany(_PUT_ROW, rows)
+            _insert(connection, _PUT_CALLS, calls)
+            _insert(connection, _PUT_ROWS, rows)
             if meta:
                 connection.executemany(_PUT_META, meta.items())
             _pass("before_commit")

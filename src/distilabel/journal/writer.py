@@ -8,11 +8,16 @@ Rules:
   is the next group, up to `GROUP_RECORDS_MAX` records or `GROUP_BYTES_MAX`.
 - A waiter is told after the commit, all waiters of a group by one call into their event loop.
 - A read sees everything that was put before it.
-- After a write failed nothing is written any more: who waits and who puts from then on gets a
+- After a write failure nothing is written any more: who waits and who puts from then on gets a
   `JournalWriteError`. What was acknowledged before stays. Reads go on.
 
-The queue has no bound of its own. What bounds it is that every row in hand awaits its own record:
-there are no more records in it than the run's window of rows has calls.
+How it works: a group gathers in the event loop, and goes to the thread as a whole: at the end of
+the loop's round if the thread is idle, else when the thread is done with the group before. A thread
+that is woken for each record fights with the loop for the interpreter's lock; that doubled what a
+row costs.
+
+What gathers has no bound of its own. What bounds it is that every row in hand awaits its own
+record: there are no more records in it than the run's window of rows has calls.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ import sqlite3
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from distilabel.errors import JournalError, JournalWriteError
@@ -48,7 +53,7 @@ class WriterStatistics:
     """A writer at one moment."""
 
     waiting: int
-    """Records and reads in the queue."""
+    """Records and reads that were put and are not done."""
     calls: int
     """Calls committed."""
     rows: int
@@ -60,38 +65,9 @@ class WriterStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class _PutCall:
-    columns: tuple[object, ...]
-    size: int
-    is_sent: bool
-    """It was in flight until now."""
-
-
-@dataclass(frozen=True, slots=True)
-class _PutRow:
-    columns: tuple[object, ...]
-    size: int
-    waiter: _Future
-
-
-@dataclass(frozen=True, slots=True)
-class _PutMeta:
-    values: Mapping[str, str]
-    waiter: _Future
-
-
-@dataclass(frozen=True, slots=True)
 class _Read(Generic[T]):
     read: Callable[[Opened], T]
     waiter: _Future
-
-
-@dataclass(frozen=True, slots=True)
-class _Close:
-    """The last thing in the queue."""
-
-
-_Item: TypeAlias = _PutCall | _PutRow | _PutMeta | _Read[Any] | _Close
 
 
 @dataclass(slots=True)
@@ -104,36 +80,18 @@ class _Group:
     waiters: list[_Future] = field(default_factory=list["_Future"])
     reads: list[_Read[Any]] = field(default_factory=list["_Read[Any]"])
     calls_sent: int = 0
+    """Of its calls, those that were in flight until now."""
     records: int = 0
     size: int = 0
     is_last: bool = False
 
     @property
     def is_full(self) -> bool:
-        return self.is_last or self.records >= GROUP_RECORDS_MAX or self.size >= GROUP_BYTES_MAX
+        return self.records >= GROUP_RECORDS_MAX or self.size >= GROUP_BYTES_MAX
 
     @property
     def has_writes(self) -> bool:
         return bool(self.calls or self.rows or self.meta)
-
-    def add(self, item: _Item) -> None:
-        self.records += 1
-        match item:
-            case _PutCall():
-                self.calls.append(item.columns)
-                self.calls_sent += item.is_sent
-                self.size += item.size
-            case _PutRow():
-                self.rows.append(item.columns)
-                self.waiters.append(item.waiter)
-                self.size += item.size
-            case _PutMeta():
-                self.meta.update(item.values)
-                self.waiters.append(item.waiter)
-            case _Read():
-                self.reads.append(item)
-            case _Close():
-                self.is_last = True
 
 
 class Writer:
@@ -150,12 +108,16 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._open_files = open_files
         self._on_failure = on_failure
-        self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._groups: SimpleQueue[_Group] = SimpleQueue()
+        self._gathering = _Group()
+        self._is_sending = False
+        self._under_way = 0
+        self._records_under_way = 0
         self._failure: JournalWriteError | None = None
         self._is_closing = False
         self._opened: asyncio.Future[Opened] = self._loop.create_future()
         self._ended = self._loop.create_future()
-        self._calls = self._rows = self._groups = self._bytes = 0
+        self._calls = self._rows = self._commits = self._bytes = 0
         self._thread = threading.Thread(target=self._work, name="distilabel-journal", daemon=True)
 
     @property
@@ -165,9 +127,8 @@ class Writer:
 
     def statistics(self) -> WriterStatistics:
         """The writer at this moment."""
-        return WriterStatistics(
-            self._queue.qsize(), self._calls, self._rows, self._groups, self._bytes
-        )
+        waiting = self._records_under_way + self._gathering.records
+        return WriterStatistics(waiting, self._calls, self._rows, self._commits, self._bytes)
 
     async def open(self) -> Opened:
         """Start the thread, and wait until it has opened the files."""
@@ -177,20 +138,29 @@ class Writer:
     def put_call(self, columns: tuple[object, ...], *, size: int, is_sent: bool) -> None:
         """Have a call written; returns at once."""
         self._refuse_if_over()
-        self._queue.put(_PutCall(columns, size, is_sent))
+        group = self._gathering
+        group.calls.append(columns)
+        group.calls_sent += is_sent
+        self._gathered(group, size)
 
     def put_row(self, columns: tuple[object, ...], *, size: int) -> _Future:
         """Have a row written; done after its commit."""
         self._refuse_if_over()
         waiter = self._loop.create_future()
-        self._queue.put(_PutRow(columns, size, waiter))
+        group = self._gathering
+        group.rows.append(columns)
+        group.waiters.append(waiter)
+        self._gathered(group, size)
         return waiter
 
     def put_meta(self, values: Mapping[str, str]) -> _Future:
         """Have something noted about the run; done after its commit."""
         self._refuse_if_over()
         waiter = self._loop.create_future()
-        self._queue.put(_PutMeta(values, waiter))
+        group = self._gathering
+        group.meta.update(values)
+        group.waiters.append(waiter)
+        self._gathered(group, 0)
         return waiter
 
     def read(self, read: Callable[[Opened], T]) -> asyncio.Future[T]:
@@ -198,15 +168,45 @@ class Writer:
         if self._is_closing:
             raise self._closed_error()
         waiter: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Read(read, waiter))
+        group = self._gathering
+        group.reads.append(_Read(read, waiter))
+        self._gathered(group, 0)
         return waiter
 
     def close(self) -> asyncio.Future[None]:
         """Have all that was put written, and the files closed; done after that. May be repeated."""
         if not self._is_closing:
             self._is_closing = True
-            self._queue.put(_Close())
+            self._gathering.is_last = True
+            self._hand_over()
         return self._ended
+
+    def _gathered(self, group: _Group, size: int) -> None:
+        group.records += 1
+        group.size += size
+        if group.is_full:
+            self._hand_over()
+        elif not (self._under_way or self._is_sending):
+            self._is_sending = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        """Hand over what has gathered; while the thread is at work, it goes on gathering."""
+        self._is_sending = False
+        if self._gathering.records and not self._under_way:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        group, self._gathering = self._gathering, _Group()
+        self._under_way += 1
+        self._records_under_way += group.records
+        self._groups.put(group)
+
+    def _done(self, group: _Group, news: list[tuple[_Future, object]]) -> None:
+        self._under_way -= 1
+        self._records_under_way -= group.records
+        _settle(news)
+        self._send()
 
     def _refuse_if_over(self) -> None:
         if self._failure is not None:
@@ -230,21 +230,13 @@ class Writer:
             self._tell([(self._opened, opened)])
             is_last = False
             while not is_last:
-                group = self._gather()
+                group = self._groups.get()
                 self._execute(group, opened)
                 is_last = group.is_last
         finally:
             with suppress(sqlite3.Error, OSError):  # what was acknowledged is on disk
                 opened.close()
             self._tell([(self._ended, None)])
-
-    def _gather(self) -> _Group:
-        group = _Group()
-        group.add(self._queue.get())
-        with suppress(Empty):
-            while not group.is_full:
-                group.add(self._queue.get_nowait())
-        return group
 
     def _execute(self, group: _Group, opened: Opened) -> None:
         news: list[tuple[_Future, object]] = []
@@ -257,7 +249,8 @@ class Writer:
                 news.append((read.waiter, read.read(opened)))
             except Exception as error:  # noqa: BLE001 - raised where it is awaited
                 news.append((read.waiter, error))
-        self._tell(news)
+        with suppress(RuntimeError):  # the loop is gone, and the run with it
+            self._loop.call_soon_threadsafe(self._done, group, news)
 
     def _write(self, group: _Group, opened: Opened) -> None:
         try:
@@ -268,7 +261,7 @@ class Writer:
         opened.lock.in_flight.committed(group.calls_sent)
         self._calls += len(group.calls)
         self._rows += len(group.rows)
-        self._groups += 1
+        self._commits += 1
         self._bytes += group.size
 
     def _fail(self, error: Exception, database: Database) -> None:
@@ -284,9 +277,8 @@ class Writer:
             self._loop.call_soon_threadsafe(self._on_failure, failure)
 
     def _tell(self, news: list[tuple[_Future, object]]) -> None:
-        if news:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_settle, news)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_settle, news)
 
 
 def _settle(news: list[tuple[_Future, object]]) -> None:

@@ -21,7 +21,6 @@ from distilabel.errors import RowFailedError, RunFatalError
 from distilabel.journal import Journal, Occurrences, find_runs, read_rows
 from distilabel.journal.opening import Opening
 from distilabel.journal.records import encode_row
-from distilabel.journal.writer import _PutRow
 from distilabel.pipeline import Pipeline, recording
 from distilabel.pipeline.tally import Tally
 
@@ -363,9 +362,9 @@ def hand_out_before_the_commit(monkeypatch):
     """A row is seen before it is on disk."""
 
     async def put_row(self, record):
-        blob = encode_row(record)
+        columns = (record.index, record.identity, encode_row(record))
         asyncio.get_running_loop().call_later(
-            0.05, self._writer._queue.put, _PutRow((record.index, record.identity, blob), 0, None)
+            0.05, lambda: self._writer.put_row(columns, size=0).cancel()
         )
 
     monkeypatch.setattr(Journal, "put_row", put_row)
