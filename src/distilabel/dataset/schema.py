@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -52,6 +52,8 @@ class _Storage:
 
     def accepts(self, value: object) -> bool:
         """Whether Arrow would store `value` as it is. Arrow itself cuts 4.5 to the int 4."""
+        if type(value) is self.scalar and not self.depth:  # as nearly always
+            return True
         if self.depth:
             inner = _Storage(self.scalar, self.depth - 1)
             return isinstance(value, list | tuple) and all(
@@ -115,15 +117,14 @@ class StageColumns:
     """The prompt is a list of messages, and not a text."""
     outputs: Mapping[str, ColumnType]
     """The task's `output_columns`."""
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The columns, in order."""
+    _storages: Mapping[str, _Storage] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for column, column_type in self.outputs.items():
-            _storage(column_type, column=column)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns, in order."""
-        return (*_OWN_COLUMNS[self.stage], *self.outputs)
+        storages = {name: _storage(kind, column=name) for name, kind in self.outputs.items()}
+        object.__setattr__(self, "_storages", storages)
+        object.__setattr__(self, "names", (*_OWN_COLUMNS[self.stage], *self.outputs))
 
     def features(self) -> dict[str, Any]:
         """The feature of each column, in order."""
@@ -139,10 +140,7 @@ class StageColumns:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        outputs = {
-            column: _storage(column_type, column=column).name
-            for column, column_type in self.outputs.items()
-        }
+        outputs = {column: storage.name for column, storage in self._storages.items()}
         return {"stage": self.stage, "prompt_is_chat": self.prompt_is_chat, "outputs": outputs}
 
     @classmethod
@@ -169,19 +167,20 @@ class StageColumns:
         Raises:
             ConfigurationError: says which output, what was declared, and what came.
         """
-        for column, column_type in self.outputs.items():
+        for column, storage in self._storages.items():
             value = values.get(column)
-            if value is None or _storage(column_type, column=column).accepts(value):
+            if value is None or storage.accepts(value):
                 continue
             raise ConfigurationError(
-                f"the {self.stage}'s task declares its column {column!r} as {column_type!r} "
-                f"and gave {value!r:.200}. Correct its `output_columns`, or what it parses."
+                f"the {self.stage}'s task declares its column {column!r} as "
+                f"{self.outputs[column]!r} and gave {value!r:.200}. Correct its "
+                f"`output_columns`, or what it parses."
             )
 
     def _output_feature(self, column: str) -> Any:
         from datasets import List, Value
 
-        storage = _storage(self.outputs[column], column=column)
+        storage = self._storages[column]
         feature: Any = Value(_DTYPES[storage.scalar])
         for _ in range(storage.depth):
             feature = List(feature)
