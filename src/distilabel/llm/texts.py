@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -54,6 +54,8 @@ async def generate_texts(
         DispatchStoppedError: the run is stopping.
     """
     per_call = llm.generations_per_call or num_generations
+    if per_call >= num_generations:
+        return await _fill(llm, prompt, 0, num_generations, inputs, context)
     outcomes = [Outcome()] * num_generations
     stopped: list[RunFatalError | DispatchStoppedError] = []
 
@@ -63,12 +65,9 @@ async def generate_texts(
         except (RunFatalError, DispatchStoppedError) as error:
             stopped.append(error)
 
-    if per_call >= num_generations:
-        await fill(0, num_generations)
-    else:
-        async with anyio.create_task_group() as group:
-            for first in range(0, num_generations, per_call):
-                group.start_soon(fill, first, min(first + per_call, num_generations))
+    async with anyio.create_task_group() as group:
+        for first in range(0, num_generations, per_call):
+            group.start_soon(fill, first, min(first + per_call, num_generations))
     if stopped:
         raise stopped[0]
     return outcomes
@@ -82,7 +81,7 @@ async def _fill(
     inputs: Mapping[str, Any],
     context: CallContext,
 ) -> list[Outcome]:
-    def read(reply: Reply) -> list[Outcome]:
+    def read(reply: Reply) -> list[tuple[str, Parsed]]:
         return _read_texts(llm.task, reply, inputs)
 
     done: list[Outcome] = []
@@ -94,26 +93,26 @@ async def _fill(
             raise
         except CallError as error:
             return done + [Outcome(error=error)] * missing
-        done += [replace(outcome, answer=answer) for outcome in answer.value[:missing]]
+        done += [Outcome(text, parsed, None, answer) for text, parsed in answer.value[:missing]]
     return done
 
 
-def _read_texts(task: Task, reply: Reply, inputs: Mapping[str, Any]) -> list[Outcome]:
-    """The texts of a reply that the task can read.
+def _read_texts(task: Task, reply: Reply, inputs: Mapping[str, Any]) -> list[tuple[str, Parsed]]:
+    """The texts of a reply that the task can read, and what it reads.
 
     Raises:
         InvalidReplyError: it can read none of them.
     """
     useless: InvalidReplyError | None = None
-    outcomes: list[Outcome] = []
+    read: list[tuple[str, Parsed]] = []
     for text in reply.texts:
         try:
-            outcomes.append(Outcome(text, read_text(task, text, inputs)))
+            read.append((text, read_text(task, text, inputs)))
         except InvalidReplyError as error:
             useless = error
-    if not outcomes:
+    if not read:
         raise useless or InvalidReplyError("the reply holds no text", cause="no_choices")
-    return outcomes
+    return read
 
 
 def read_text(task: Task, text: str, inputs: Mapping[str, Any]) -> Parsed:
