@@ -125,10 +125,15 @@ def security(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Each program in benchmarks/, with the arguments after --. The numbers are for reading."""
-    install_group(session, "test", "-e", ".")
-    for program in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
-        session.run("python", str(program), *session.posargs)
+    """One table of clients and peers. `-- --full` for all of it, `-- --check` to fail on a target.
+
+    Another program of benchmarks/ runs by its name: `nox -s bench -- scaling --full`.
+    """
+    install_group(session, "test", "uv", "-e", ".")  # uv makes the environments of the peers
+    program, *arguments = session.posargs or ["compare"]
+    if program.startswith("-"):
+        program, arguments = "compare", session.posargs
+    session.run("python", str(ROOT / "benchmarks" / f"{program}.py"), *arguments)
 
 
 @nox.session
