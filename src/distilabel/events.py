@@ -61,12 +61,14 @@ class CallSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class CallReused:
-    """A call needed not be made: its reply was kept by an earlier run."""
+    """A call needed not be made: its reply was kept by an earlier run, or is another call's."""
 
     stage: StageName
     row_index: int
     usage: Usage | None
-    """What it took when it was made."""
+    """What it took when it was made; None where another call has counted it."""
+    is_shared: bool = False
+    """The reply is that of an equal call of this run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,14 @@ class Journal:
             self._put(record, is_sent=False)
         return record
 
+    async def find_again(self, key: bytes) -> CallRecord | None:
+        """The call with this key that was put since the journal was opened.
+
+        Raises:
+            JournalCorruptError: it is there, and damaged.
+        """
+        return await self._writer.read(lambda opened: opened.database.call(key))
+
     async def find_row(self, index: int) -> RowRecord | None:
         """The row that an earlier run finished at this place. It may be of another identity.
 

@@ -35,6 +35,10 @@ class Occurrences:
         """How often this identity was counted before; counts it."""
         return self._tables[identity[8]].count(int.from_bytes(identity[:8]))
 
+    def __contains__(self, identity: bytes) -> bool:
+        """Whether this identity was counted."""
+        return self._tables[identity[8]].has(int.from_bytes(identity[:8]))
+
 
 class _Table:
     __slots__ = ("_counts", "_free", "_marks", "_mask")
@@ -56,6 +60,9 @@ class _Table:
             self._free -= 1
         self._counts[slot] = before + 1
         return before
+
+    def has(self, mark: int) -> bool:
+        return self._counts[self._slot(mark)] > 0
 
     def _slot(self, mark: int) -> int:
         """Where the mark is, or would be."""

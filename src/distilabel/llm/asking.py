@@ -56,6 +56,10 @@ class Recorder(Protocol):
         """Take a reply that was just bought."""
         ...
 
+    def gave_up(self, call: Call, paid_try: int, error: BaseException) -> None:
+        """Note that a call which `find` had nothing for brought nothing to keep either."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
@@ -77,7 +81,7 @@ class Answer(Generic[T]):
     kept: KeptReply
     value: T
     is_reused: bool
-    """It was not bought now: an earlier run had kept it."""
+    """It was not bought in this run: an earlier one had kept it."""
 
     @property
     def reply(self) -> Reply:
@@ -101,28 +105,46 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
     state = llm.retry_policy.start()
     started = anyio.current_time()
     while True:
-        reused = await _find(call, state, context)
-        kept = None
+        kept, is_bought = None, False
         try:
-            kept = reused or await _send(llm, call, state, started, context)
+            kept = await _find(call, state, context)
+            if kept is None:
+                is_bought = True
+                kept = await _buy(llm, call, state, started, context)
             value = read(kept.reply)
             _pass("after_parse")
         except CallError as error:
-            usage = None if reused is not None or kept is None else kept.reply.usage
+            usage = None if not is_bought or kept is None else kept.reply.usage
             wait_s = await _react(llm, error, state, context, usage)
-            if reused is not None:
+            if not is_bought:
                 continue  # it was waited for, and told, when it was bought
             _tell_retry(error, wait_s, context, usage)
             await anyio.sleep(wait_s)
         else:
-            _tell_success(llm, kept, context, is_reused=reused is not None)
-            return Answer(kept, value, is_reused=reused is not None)
+            _tell_success(llm, kept, context, is_bought=is_bought)
+            return Answer(kept, value, is_reused=not (is_bought or kept.is_shared))
 
 
 async def _find(call: Call, state: RetryState, context: CallContext) -> KeptReply | None:
     if context.recorder is None:
         return None
-    return await context.recorder.find(call, state.paid)
+    try:
+        return await context.recorder.find(call, state.paid)
+    except CallError:  # an equal call failed while this one waited for it
+        state.attempts += 1
+        raise
+
+
+async def _buy(
+    llm: LLM, call: Call, state: RetryState, started: float, context: CallContext
+) -> KeptReply:
+    paid_try = state.paid
+    try:
+        return await _send(llm, call, state, started, context)
+    except BaseException as error:
+        if context.recorder is not None:
+            context.recorder.gave_up(call, paid_try, error)
+        raise
 
 
 async def _send(
@@ -227,10 +249,10 @@ def _tell_retry(error: CallError, wait_s: float, context: CallContext, usage: Us
     )
 
 
-def _tell_success(llm: LLM, kept: KeptReply, context: CallContext, *, is_reused: bool) -> None:
+def _tell_success(llm: LLM, kept: KeptReply, context: CallContext, *, is_bought: bool) -> None:
     reply = kept.reply
-    if is_reused:
-        context.notify(CallReused(context.stage, context.row_index, reply.usage))
+    if not is_bought:
+        context.notify(CallReused(context.stage, context.row_index, reply.usage, kept.is_shared))
         return
     context.notify(
         CallSucceeded(

@@ -67,6 +67,8 @@ class LLM(ABC):
             written out. None: the backend's own default. A `str` or a message list that a task
             returns is sent as it is.
         prompt_formatting_fn: writes a `Prompt` out; goes before `prompt_format`.
+        ask_once: in a run, equal calls are made once and share the reply. None: if
+            `is_deterministic`.
 
     Raises:
         ConfigurationError: an argument cannot work.
@@ -91,8 +93,10 @@ class LLM(ABC):
         max_concurrency: int | None = None,
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+        ask_once: bool | None = None,
     ) -> None:
         self.task = task
+        self._ask_once = ask_once
         self.prompt_format: PromptFormat | None = _known_format(prompt_format)
         self.prompt_formatting_fn = prompt_formatting_fn
         self.retry_policy = RetryPolicy()
@@ -108,6 +112,24 @@ class LLM(ABC):
     def max_concurrency(self) -> int:
         """Attempts that may be under way at once."""
         return self.permits.limit
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether equal calls bring equal replies, as far as the server is as good as its word.
+
+        A backend that samples says no, as this one does.
+        """
+        return False
+
+    @property
+    def heeds_first_generation(self) -> bool:
+        """Whether a call's `first_generation` decides its reply, as it does where it is a seed."""
+        return True
+
+    @property
+    def asks_once(self) -> bool:
+        """Whether equal calls of a run are made once; see `distilabel.pipeline.sharing`."""
+        return self.is_deterministic if self._ask_once is None else self._ask_once
 
     @abstractmethod
     async def complete(self, call: Call) -> Reply | Sequence[str]:
@@ -254,7 +276,7 @@ class LLM(ABC):
 
 
 _DECIDES_NOTHING = frozenset(
-    {"num_threads", "max_concurrency", "prompt_format", "timeout", "latency_s"}
+    {"num_threads", "max_concurrency", "prompt_format", "timeout", "latency_s", "ask_once"}
 )
 """Arguments that no reply depends on, or, like the format, that show in the prompt."""
 _SECRET = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)

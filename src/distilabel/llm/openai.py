@@ -61,6 +61,7 @@ class OpenAILLM(HttpLLM):
         max_concurrency: see `LLM`.
         prompt_format: see `LLM`.
         prompt_formatting_fn: see `LLM`.
+        ask_once: see `LLM`; True for a `seed` of yours at a temperature that is not 0.
 
     Raises:
         MissingKeyError: OpenAI's own server needs a key and there is none.
@@ -94,6 +95,7 @@ class OpenAILLM(HttpLLM):
         max_concurrency: int | None = None,
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+        ask_once: bool | None = None,
     ) -> None:
         headers = hidden_headers(extra_headers)
         del extra_headers  # like keys: a traceback can show the locals of its frames
@@ -118,6 +120,7 @@ class OpenAILLM(HttpLLM):
             max_concurrency=max_concurrency,
             prompt_format=prompt_format,
             prompt_formatting_fn=prompt_formatting_fn,
+            ask_once=ask_once,
         )
         self.model_name = model
         self._url = f"{self.base_url}/chat/completions"
@@ -144,6 +147,16 @@ class OpenAILLM(HttpLLM):
     @property
     def _who(self) -> str:
         return f"{self.model_name} at {urlsplit(self.base_url).netloc}"
+
+    @property
+    def is_deterministic(self) -> bool:
+        """At temperature 0. OpenAI calls that "mostly" deterministic, and so is most of vLLM."""
+        return self._parameters.get("temperature") == 0
+
+    @property
+    def heeds_first_generation(self) -> bool:
+        """It shifts the seed, if there is one."""
+        return self._seed is not None
 
     async def complete(self, call: Call) -> Reply:
         """One request with `n=call.num_generations`."""

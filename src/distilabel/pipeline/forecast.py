@@ -2,7 +2,7 @@
 
 Each row goes through its stages with a flight that is stopped: what the journal holds is found,
 and what it does not hold is not sent. That is exact but for top-ups and paid retries, which nobody
-knows beforehand.
+knows beforehand, and for equal calls that are made once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Forecast:
     """Rows that need no call."""
     calls_reused: int
     calls_to_buy: int
+    may_share: bool = False
+    """There is something to buy, and equal calls of it will be made once."""
 
 
 async def forecast(
@@ -54,7 +56,8 @@ async def forecast(
             rows_done += 1
         except DispatchStoppedError:
             calls_to_buy += max(0, per_row - (tally.calls_reused - reused_before))
-    return Forecast(rows, rows_done, tally.calls_reused, calls_to_buy)
+    may_share = calls_to_buy > 0 and any(llm.asks_once for _, llm in plan.stages)
+    return Forecast(rows, rows_done, tally.calls_reused, calls_to_buy, may_share)
 
 
 def _calls_per_row(plan: Plan, settings: RunSettings) -> int:

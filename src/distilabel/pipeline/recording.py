@@ -3,8 +3,9 @@
 Rules:
 
 - A call's key is made of what decides the reply: the backend's settings, the prompt as it is sent,
-  how many texts, and which of several equal rows it is for. Changing a judge's prompt so changes
-  the labels' keys alone, and the generations are found again.
+  how many texts, and, unless equal calls are made once (`sharing`), which of several equal rows it
+  is for. Changing a judge's prompt so changes the labels' keys alone, and the generations are found
+  again.
 - Two runs are the same if their settings are and their inputs look the same: their number and the
   first and last hundred rows, or the first row alone of a source that is read as it goes. Nothing
   but the run's directory depends on it; what may be reused is for the keys to say.
@@ -47,26 +48,43 @@ class CallRecorder:
     """Finds and keeps the calls of one stage.
 
     Args:
-        journal: keeps them.
+        journal: keeps them; None: nothing does, and nothing is found.
         stage: the stage.
         llm: what is called there.
     """
 
-    def __init__(self, journal: Journal, stage: StageName, llm: LLM) -> None:
+    def __init__(self, journal: Journal | None, stage: StageName, llm: LLM) -> None:
         self._journal = journal
         self._stage: StageName = stage
         self._backend = backend_digest(llm)
-        found = journal.found
-        self._may_find = bool(found.calls or found.ancestor_calls)
+        self._heeds_first_generation = llm.heeds_first_generation
+        found = None if journal is None else journal.found
+        self._may_find = found is not None and bool(found.calls or found.ancestor_calls)
+
+    def of_row(self, draft: Draft) -> RowRecorder:
+        """What one row asks."""
+        return RowRecorder(self, draft)
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether calls are kept."""
+        return self._journal is not None
 
     async def find(self, draft: Draft, call: Call, paid_try: int) -> KeptReply | None:
         """The reply that an earlier run kept for this call."""
         if not self._may_find:
             return None
-        record = await self._journal.find(self._key(draft, call, paid_try))
-        if record is None:
+        return await self.find_key(self._key(draft, call, paid_try))
+
+    async def find_key(self, key: bytes) -> KeptReply | None:
+        """The reply that an earlier run kept under this key."""
+        if self._journal is None or not self._may_find:
             return None
-        return KeptReply(record.reply, record.meta.attempts, record.meta.seconds)
+        return _kept(await self._journal.find(key))
+
+    async def find_own_key(self, key: bytes) -> KeptReply | None:
+        """The reply that this run kept under this key."""
+        return None if self._journal is None else _kept(await self._journal.find_again(key))
 
     def keep(self, draft: Draft, call: Call, paid_try: int, kept: KeptReply) -> None:
         """Hand a reply to the journal.
@@ -74,9 +92,23 @@ class CallRecorder:
         Raises:
             JournalWriteError: the journal cannot be written any more.
         """
-        meta = CallMeta(kept.attempts, paid_try, kept.seconds)
-        key = self._key(draft, call, paid_try)
-        self._journal.put_call(CallRecord(key, draft.index, self._stage, kept.reply, meta))
+        self.keep_key(self._key(draft, call, paid_try), draft, paid_try, kept)
+
+    def keep_key(self, key: bytes, draft: Draft, paid_try: int, kept: KeptReply) -> None:
+        """As `keep`, under a key that is known."""
+        if self._journal is not None:
+            meta = CallMeta(kept.attempts, paid_try, kept.seconds)
+            self._journal.put_call(CallRecord(key, draft.index, self._stage, kept.reply, meta))
+
+    def shared_key(self, call: Call, paid_try: int) -> bytes:
+        """The key of a call that is the same whichever row asks, and so is its reply."""
+        return call_key(
+            self._backend,
+            call.prompt,
+            num_generations=call.num_generations,
+            first_generation=call.first_generation if self._heeds_first_generation else 0,
+            paid_try=paid_try,
+        )
 
     def _key(self, draft: Draft, call: Call, paid_try: int) -> bytes:
         return call_key(
@@ -103,6 +135,15 @@ class RowRecorder:
     def keep(self, call: Call, paid_try: int, kept: KeptReply) -> None:
         """Hand a reply to the journal."""
         self.calls.keep(self.draft, call, paid_try, kept)
+
+    def gave_up(self, call: Call, paid_try: int, error: BaseException) -> None:
+        """Nothing is to be done: nobody else waits for it."""
+
+
+def _kept(record: CallRecord | None) -> KeptReply | None:
+    if record is None:
+        return None
+    return KeptReply(record.reply, record.meta.attempts, record.meta.seconds)
 
 
 def backend_digest(llm: LLM) -> bytes:

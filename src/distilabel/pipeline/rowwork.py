@@ -11,12 +11,14 @@ from distilabel.dataset.schema import CALL_METADATA
 from distilabel.events import StageFinished
 from distilabel.journal import Occurrences, row_identity
 from distilabel.llm.asking import CallContext
-from distilabel.pipeline.recording import CallRecorder, RowRecorder, keep_row
+from distilabel.pipeline.recording import CallRecorder, keep_row
+from distilabel.pipeline.sharing import SharedCalls
 from distilabel.pipeline.stages import Draft, GeneratorStage, LabellerStage
 
 if TYPE_CHECKING:
     from distilabel.events import Observer
     from distilabel.journal import Journal
+    from distilabel.llm.base import LLM
     from distilabel.llm.flight import Flight
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
@@ -48,11 +50,7 @@ class RowWork:
         self._flight = flight
         self._notify = notify
         self._journal = journal
-        self._recorders = (
-            {}
-            if journal is None
-            else {name: CallRecorder(journal, name, llm) for name, llm in plan.stages}
-        )
+        self._recorders = {name: _recorder(journal, name, llm) for name, llm in plan.stages}
         self._occurrences = Occurrences()
         self._columns_read = plan.user_columns_read
         self._made = frozenset(plan.schema.names)
@@ -105,6 +103,15 @@ class RowWork:
                 await keep_row(self._journal, draft, self._made)
 
     def _context(self, stage: StageName, draft: Draft) -> CallContext:
-        recorder = self._recorders.get(stage)
-        kept_by = None if recorder is None else RowRecorder(recorder, draft)
+        recorder = self._recorders[stage]
+        kept_by = None if recorder is None else recorder.of_row(draft)
         return CallContext(stage, draft.index, self._notify, self._flight, kept_by)
+
+
+def _recorder(
+    journal: Journal | None, stage: StageName, llm: LLM
+) -> CallRecorder | SharedCalls | None:
+    """What knows replies that need not be bought, if anything does."""
+    if not llm.asks_once:
+        return None if journal is None else CallRecorder(journal, stage, llm)
+    return SharedCalls(CallRecorder(journal, stage, llm))

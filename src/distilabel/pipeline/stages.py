@@ -6,7 +6,8 @@ Rules:
   draft's errors say why. Only a `RunFatalError` leaves a stage.
 - The judge sees the texts that exist, in an order drawn from the run's seed and what the row
   holds, so that no text gains from being first and the same row, wherever it stands, is shown the
-  same. What the judge says is put back in the stored order.
+  same. Equal rows have an order each, unless the judge is asked equal things once. What the judge
+  says is put back in the stored order.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Draft:
     calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Where its values come from; see `provenance`."""
     bought: int = 0
-    """Calls that had to be made for it."""
+    """Calls that this run had to make, for it or for an equal row."""
     reused: int = 0
     """Calls that an earlier run had kept."""
 
@@ -204,7 +205,8 @@ class LabellerStage:
     def _choose(self, draft: Draft, texts: Sequence[str | None]) -> _Shown:
         places = [place for place, text in enumerate(texts) if text is not None]
         if self.shuffles and len(places) > 1:
-            mark = f"{self.seed}:{draft.identity.hex()}:{draft.occurrence}"
+            occurrence = 0 if self.llm.asks_once else draft.occurrence
+            mark = f"{self.seed}:{draft.identity.hex()}:{occurrence}"
             random.Random(mark).shuffle(places)  # noqa: S311
         return _Shown(tuple(places), len(texts))
 

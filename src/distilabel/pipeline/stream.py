@@ -26,7 +26,7 @@ from distilabel.pipeline.source import (
     plain_columns,
 )
 from distilabel.pipeline.stopping import stops_opening
-from distilabel.pipeline.telling import say, with_failures
+from distilabel.pipeline.telling import equal_texts, say, with_failures
 from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ async def open_stream(
             first_row=await source.peek(),
             include_metadata=settings.include_metadata,
         )
+        if settings.verbose and (warning := equal_texts(generator, settings.num_generations)):
+            say(warning)
         with stops_opening(switch):
             journal = await held.enter_async_context(open_kept(plan, settings, rows, source))
             for _, llm in plan.stages:

@@ -31,6 +31,7 @@ class Tally:
         self.rows_failed = 0
         self.calls = 0
         self.calls_reused = 0
+        self.calls_shared = 0
         self.calls_failed = 0
         self.rows_resumed = 0
         self.retries = 0
@@ -56,7 +57,8 @@ class Tally:
             else:
                 self.retries += 1
         elif isinstance(event, CallReused):
-            self.calls_reused += 1
+            self.calls_shared += event.is_shared
+            self.calls_reused += not event.is_shared
         elif isinstance(event, CallFailed):
             self.calls_failed += 1
             self._add(event.usage)
@@ -86,6 +88,7 @@ class Tally:
             rows_resumed=self.rows_resumed,
             calls=self.calls,
             calls_reused=self.calls_reused,
+            calls_shared=self.calls_shared,
             retries=self.retries,
             paid_retries=self.paid_retries,
             usage=self.usage,

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distilabel.journal import JournalState
+    from distilabel.llm.base import LLM
     from distilabel.pipeline.forecast import Forecast
     from distilabel.types import RunSummary
 
 __all__ = [
     "beginning",
+    "equal_texts",
     "resume_line",
     "say",
     "where_it_is_kept",
@@ -54,6 +56,7 @@ def beginning(found: JournalState, forecast: Forecast | None) -> str:
         parts.append(
             f"of {forecast.rows:,} rows {forecast.rows_done:,} need no call; "
             f"{forecast.calls_reused:,} calls are reused, {forecast.calls_to_buy:,} will be bought"
+            + (", or fewer: equal prompts are asked once" if forecast.may_share else "")
         )
     if found.in_flight_at_end:
         parts.append(
@@ -61,6 +64,16 @@ def beginning(found: JournalState, forecast: Forecast | None) -> str:
             f"and may be bought a second time"
         )
     return "; ".join(parts)
+
+
+def equal_texts(llm: LLM | None, num_generations: int) -> str:
+    """That all texts of a row will be the same; "" if there is no reason to think so."""
+    if llm is None or num_generations == 1 or not llm.is_deterministic:
+        return ""
+    return (
+        f"{llm.model_name} is deterministic as it is set (temperature 0, or no sampling): the "
+        f"{num_generations} texts of a row will be equal. For different ones, let it sample"
+    )
 
 
 def where_it_is_kept(directory: Path) -> str:

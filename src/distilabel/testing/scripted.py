@@ -34,6 +34,7 @@ class ScriptedLLM(LLM):
             every generation that was asked for; an exception is raised.
         model_name: the model it says it is.
         latency_s: seconds that each call takes.
+        is_deterministic: whether it says that equal calls bring equal replies.
         **limits: `num_threads` and the other arguments of `LLM`.
 
     >>> from distilabel.errors import TransientError
@@ -52,9 +53,11 @@ class ScriptedLLM(LLM):
         *,
         model_name: str = "scripted",
         latency_s: float = 0.0,
+        is_deterministic: bool = False,
         **limits: Any,
     ) -> None:
         super().__init__(task, **limits)
+        self._is_deterministic = is_deterministic
         self.model_name = model_name
         self.latency_s = latency_s
         self.calls: list[Call] = []
@@ -64,6 +67,16 @@ class ScriptedLLM(LLM):
     def settings(self) -> Mapping[str, Any]:
         """The model; how long it takes decides nothing."""
         return {"model": self.model_name}
+
+    @property
+    def is_deterministic(self) -> bool:
+        """What it was told."""
+        return self._is_deterministic
+
+    @property
+    def heeds_first_generation(self) -> bool:
+        """A script that is deterministic goes by the prompt."""
+        return not self._is_deterministic
 
     async def complete(self, call: Call) -> Reply | Sequence[str]:
         """The script's line for this call."""

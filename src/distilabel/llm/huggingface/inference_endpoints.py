@@ -59,6 +59,7 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_format: see `LLM`; by default a `Prompt` is sent as messages, and the endpoint
             applies its model's own chat template.
         prompt_formatting_fn: see `LLM`.
+        ask_once: see `LLM`; True for a `seed` of yours where the endpoint samples.
 
     Raises:
         ConfigurationError: an argument cannot work. No call is made here.
@@ -93,6 +94,7 @@ class InferenceEndpointsLLM(HttpLLM):
         max_concurrency: int | None = None,
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+        ask_once: bool | None = None,
     ) -> None:
         headers = hidden_headers(extra_headers)
         del extra_headers  # like keys: a traceback can show the locals of its frames
@@ -117,6 +119,7 @@ class InferenceEndpointsLLM(HttpLLM):
             max_concurrency=max_concurrency,
             prompt_format=prompt_format,
             prompt_formatting_fn=prompt_formatting_fn,
+            ask_once=ask_once,
         )
         self._deployment = Deployment.named(name, endpoint_namespace)
         self.model_name = self._deployment.name
@@ -131,6 +134,22 @@ class InferenceEndpointsLLM(HttpLLM):
         self._do_sample = do_sample
         self._stop = list(stop_sequences or ())
         self._return_full_text = return_full_text
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Without `do_sample`, and without what makes TGI sample all the same.
+
+        That is a temperature, `top_p` or `typical_p` other than 1, or a `top_k`: as in `sampling`
+        of text_generation_server/utils/tokens.py.
+        """
+        warpers = {**self._sampling, **self._only_generate}
+        is_plain = all(warpers.get(name, 1) == 1 for name in ("temperature", "top_p", "typical_p"))
+        return not self._do_sample and is_plain and not warpers.get("top_k")
+
+    @property
+    def heeds_first_generation(self) -> bool:
+        """It shifts the seed, if there is one."""
+        return self._seed is not None
 
     async def complete(self, call: Call) -> Reply:
         """One request to the route that fits the prompt's kind."""
