@@ -35,7 +35,18 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-__all__ = ["GENERATOR", "INSTRUCTION", "JUDGE", "TEXTS", "Clock", "Job", "Report", "ratings", "run"]
+__all__ = [
+    "GENERATOR",
+    "INSTRUCTION",
+    "JUDGE",
+    "TEXTS",
+    "Clock",
+    "Job",
+    "Report",
+    "peak_mb",
+    "ratings",
+    "run",
+]
 
 GENERATOR, JUDGE = "gpt-4o-mini", "gpt-4o"
 """Two models, as an endpoint would have them; both are known to every client's price list."""
@@ -157,7 +168,7 @@ def _measure(job: Job, work: Callable[[Job, Clock], Rows]) -> Report:
         wall_s=wall_s,
         first_row_s=clock.first_row_s or wall_s,
         cpu_s=cpu_s,
-        memory_mb=_peak_mb(),
+        memory_mb=peak_mb(),
         complete_rows=_complete(job, rows),
     )
 
@@ -194,7 +205,8 @@ def _cpu_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
+    """What this process held at most, plus its largest child."""
     children_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM"):
