@@ -1,4 +1,4 @@
-"""The default lane: aiohttp, the cheapest client per request that was measured.
+"""The lane for servers behind a proxy that the environment names: aiohttp.
 
 One session per event loop. The connector's own limit is off: permits bound the attempts, and so the
 connections. Redirects are never followed, so that a key stays with its origin.
@@ -6,23 +6,21 @@ connections. Redirects are never followed, so that a key stays with its origin.
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from distilabel.errors import RunFatalError, TransientError
+from distilabel.transport.dialling import keepalive_socket
 from distilabel.transport.lane import BODY_MAX_BYTES, HttpReply, Timeouts, mapped, too_large
+from distilabel.transport.proxies import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["AiohttpLane"]
 
-_KEEPALIVE_S = 30
 _READ_BUFFER_BYTES = 2**18
 
 _ERRORS = (
@@ -51,9 +49,9 @@ class AiohttpLane:
 
     def __init__(self, origin: str, timeouts: Timeouts, headers: Mapping[str, str]) -> None:
         self._timeouts = timeouts
-        self._proxy = _proxy_for(origin)
+        self._proxy = proxy_for(origin)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=_keepalive_socket),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=keepalive_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             read_bufsize=_READ_BUFFER_BYTES,
@@ -91,21 +89,3 @@ class AiohttpLane:
     async def aclose(self) -> None:
         """Close the session and its connections."""
         await self._session.close()
-
-
-def _keepalive_socket(address: Any) -> socket.socket:
-    """A TCP socket that keeps long, silent calls alive behind NAT."""
-    family, kind, protocol, _, _ = address
-    connection = socket.socket(family, kind, protocol)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
-        if hasattr(socket, option):  # macOS names them differently
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEPALIVE_S)
-    return connection
-
-
-def _proxy_for(origin: str) -> str | None:
-    parts = urlsplit(origin)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    return getproxies().get(parts.scheme)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -19,11 +20,14 @@ __all__ = [
     "Timeouts",
     "bare",
     "mapped",
+    "mapped_error",
     "too_large",
 ]
 
 ErrorTable: TypeAlias = tuple[tuple[type[BaseException], type[CallError], str, str], ...]
 """Foreign exception, ours, its cause, what happened."""
+
+_NO_FILES_LEFT = {errno.EMFILE, errno.ENFILE}
 
 BODY_MAX_BYTES = 32 * 1024 * 1024
 """The most that a reply may hold once decompressed."""
@@ -92,10 +96,23 @@ class mapped:  # noqa: N801 - it reads as a word: `with mapped(errors, url):`
     ) -> None:
         if exc is None:
             return
-        for foreign, ours, cause, what in self._table:
-            if isinstance(exc, foreign):
-                message = f"{what}: {self._url} ({type(exc).__name__})"
-                raise ours(message, cause=cause) from bare(exc)
+        error = mapped_error(self._table, self._url, exc)
+        if error is not None:
+            raise error from bare(exc)
+
+
+def mapped_error(table: ErrorTable, url: str, exc: BaseException) -> CallError | None:
+    """Our error for a foreign exception, the first match counting; None if the table has none."""
+    if isinstance(exc, OSError) and exc.errno in _NO_FILES_LEFT:
+        return TransientError(
+            f"this process may open no more files to connect to {url}. Raise `ulimit -n`, or lower "
+            f"num_threads.",
+            cause="too_many_files",
+        )
+    for foreign, ours, cause, what in table:
+        if isinstance(exc, foreign):
+            return ours(f"{what}: {url} ({type(exc).__name__})", cause=cause)
+    return None
 
 
 def bare(exc: BaseException) -> BaseException:
