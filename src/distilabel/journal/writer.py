@@ -186,7 +186,11 @@ class Writer:
         group.size += size
         if group.is_full:
             self._hand_over()
-        elif not (self._under_way or self._is_sending):
+        else:
+            self._send_soon()
+
+    def _send_soon(self) -> None:
+        if self._gathering.records and not (self._under_way or self._is_sending):
             self._is_sending = True
             self._loop.call_soon(self._send)
 
@@ -206,7 +210,7 @@ class Writer:
         self._under_way -= 1
         self._records_under_way -= group.records
         _settle(news)
-        self._send()
+        self._send_soon()  # not now: the loop's round under way may bring more
 
     def _refuse_if_over(self) -> None:
         if self._failure is not None:

@@ -10,13 +10,9 @@ Rules:
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import anyio
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 __all__ = ["Flight", "InFlightCounter"]
 
@@ -75,14 +71,9 @@ class Flight:
         """An attempt was given up under way; what it brings will not be kept."""
         self.landed()
 
-    @contextmanager
-    def held_up(self) -> Generator[None]:
-        """Something is being finished that a stop must wait for."""
+    def hold_up(self) -> None:
+        """Something is being finished that a stop must wait for; `landed` is to follow."""
         self._under_way += 1
-        try:
-            yield
-        finally:
-            self.landed()
 
     async def wait_idle(self) -> None:
         """Wait, once stopped, until everything is back."""

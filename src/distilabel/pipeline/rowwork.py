@@ -5,7 +5,7 @@ It knows nothing of when: `run` decides that for all rows, `forecast` for none o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distilabel.dataset.schema import CALL_METADATA
 from distilabel.events import StageFinished
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distilabel.journal import Journal
     from distilabel.llm.base import LLM
     from distilabel.llm.flight import Flight
+    from distilabel.llm.purse import Purse
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.types import InputRow, StageName
@@ -36,6 +37,7 @@ class RowWork:
         flight: the run's attempts.
         notify: who wants to know.
         journal: keeps what is paid for; None: nothing does.
+        purse: pays; None: nobody counts.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class RowWork:
         flight: Flight,
         notify: Observer,
         journal: Journal | None,
+        purse: Purse | None = None,
     ) -> None:
         self._settings = settings
+        self._purse = purse
         self._flight = flight
         self._notify = notify
         self._journal = journal
@@ -71,7 +75,8 @@ class RowWork:
     def draft(self, index: int, row: InputRow) -> Draft:
         """A row at its start. Rows are to be drafted in the order of the input."""
         identity = row_identity({name: row.get(name) for name in self._columns_read})
-        return Draft(index, dict(row), identity, self._occurrences.count(identity))
+        calls: list[dict[str, Any]] | None = [] if self._settings.include_metadata else None
+        return Draft(index, dict(row), identity, self._occurrences.count(identity), calls=calls)
 
     async def generate(self, draft: Draft) -> None:
         """The generator's stage, if there is one.
@@ -96,16 +101,19 @@ class RowWork:
         Raises:
             JournalError: it cannot be.
         """
-        if self._settings.include_metadata:
+        if draft.calls is not None:
             draft.values[CALL_METADATA] = draft.calls
         if self._journal is not None:
-            with self._flight.held_up():
+            self._flight.hold_up()
+            try:
                 await keep_row(self._journal, draft, self._made)
+            finally:
+                self._flight.landed()
 
     def _context(self, stage: StageName, draft: Draft) -> CallContext:
         recorder = self._recorders[stage]
         kept_by = None if recorder is None else recorder.of_row(draft)
-        return CallContext(stage, draft.index, self._notify, self._flight, kept_by)
+        return CallContext(stage, draft.index, self._notify, self._flight, kept_by, self._purse)
 
 
 def _recorder(

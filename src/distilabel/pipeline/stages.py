@@ -48,8 +48,8 @@ class Draft:
     occurrence: int = 0
     """How many earlier rows have the same identity."""
     errors: list[RowError] = field(default_factory=list[RowError])
-    calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """Where its values come from; see `provenance`."""
+    calls: list[dict[str, Any]] | None = None
+    """Where its values come from (see `provenance`); None: nobody wants to know."""
     bought: int = 0
     """Calls that this run had to make, for it or for an equal row."""
     reused: int = 0
@@ -139,7 +139,8 @@ class GeneratorStage:
             outcomes = await generate_texts(
                 self.llm, prompted.prompt, self.num_generations, prompted.inputs, context
             )
-        draft.calls += provenance.of_generations(outcomes)
+        if draft.calls is not None:
+            draft.calls += provenance.of_generations(outcomes)
         for answer in {id(o.answer): o.answer for o in outcomes if o.answer is not None}.values():
             draft.count(answer)
         self._fold(draft, None if prompted is None else prompted.prompt, outcomes)
@@ -227,10 +228,12 @@ class LabellerStage:
             raise
         except CallError as error:
             draft.errors.append(_call_error("labeller", error, None))
-            draft.calls.append(provenance.of_failure("labeller", list(shown.places), error))
+            if draft.calls is not None:
+                draft.calls.append(provenance.of_failure("labeller", list(shown.places), error))
             return self._nothing(shown.total, self.llm.model_name, prompted.prompt)
         draft.count(answer)
-        draft.calls.append(provenance.of_reply("labeller", list(shown.places), answer))
+        if draft.calls is not None:
+            draft.calls.append(provenance.of_reply("labeller", list(shown.places), answer))
         self._note_problems(draft, shown, answer.value.problems)
         return Label(
             self.llm.model_name,
