@@ -20,6 +20,7 @@
      │   └─ JournalWriteError             disk full, I/O error: what was acknowledged is kept
      ├─ RowFailedError                    on_error="raise" met a failed row
      ├─ RunStoppedError                   the run was stopped from outside; it can be resumed
+     ├─ BudgetExceededError               max_cost does not pay the next call; it can be resumed
      ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
      └─ StreamClosedError                 a stream was read after it was left
 
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from distilabel.types import RowError, RunSummary
+    from distilabel.types import RowError, RunSummary, Usage
 
 __all__ = [
+    "BudgetExceededError",
     "CallError",
     "ColumnError",
     "ConfigurationError",
@@ -103,6 +105,7 @@ class CallError(DistilabelError):
         status: the HTTP status, if a reply came at all.
         retry_after_s: how long the server asks to wait, in seconds.
         request_id: the provider's own name for the call.
+        usage: tokens of a reply that came and was of no use, as far as it says.
     """
 
     def __init__(
@@ -113,8 +116,10 @@ class CallError(DistilabelError):
         status: int | None = None,
         retry_after_s: float | None = None,
         request_id: str | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
+        self.usage = usage
         self.cause = cause
         self.status = status
         self.retry_after_s = retry_after_s
@@ -223,6 +228,31 @@ class RunStoppedError(DistilabelError):
     def __init__(self, message: str, *, summary: RunSummary) -> None:
         super().__init__(message)
         self.summary = summary
+
+
+class BudgetExceededError(DistilabelError):
+    """What is left of `max_cost` does not pay the next call. Nothing was spent beyond it.
+
+    What was finished is kept, if checkpoints are on; the other rows are pending. The same call with
+    a higher `max_cost` goes on.
+
+    Args:
+        message: what was spent, what is missing, and how to go on.
+        summary: what this session of the run did.
+        max_cost: the ceiling, in US dollars.
+        spent: what the run has spent, earlier sessions included, in US dollars: what may have been
+            billed counts.
+        needed: what the call that could not be paid may cost at most, in US dollars.
+    """
+
+    def __init__(
+        self, message: str, *, summary: RunSummary, max_cost: float, spent: float, needed: float
+    ) -> None:
+        super().__init__(message)
+        self.summary = summary
+        self.max_cost = max_cost
+        self.spent = spent
+        self.needed = needed
 
 
 class DispatchStoppedError(DistilabelError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from distilabel.types import RowError, RunSummary, StageName, Usage
+    from distilabel.types import Price, RowError, RunSummary, StageName, Usage
 
 __all__ = [
     "CallFailed",
@@ -35,6 +35,8 @@ class StageInfo:
     name: StageName
     model: str
     max_concurrency: int
+    price: Price | None = None
+    """What its tokens cost; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

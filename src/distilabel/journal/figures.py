@@ -6,7 +6,8 @@ Of each record only what is counted is decoded: a million calls take seconds, an
 from __future__ import annotations
 
 import json
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ class Figures:
     calls_by_stage: Mapping[str, int] = field(default_factory=dict[str, int])
     usage: Usage = field(default_factory=Usage)
     """Tokens of all calls, those that were of no use included, as far as the providers say."""
+    cost: float = 0.0
+    """What the calls cost whose cost is known, in US dollars; calls of other runs cost nothing."""
+    usage_without_cost: Mapping[str, Usage] = field(default_factory=dict[str, Usage])
+    """By stage, tokens of the calls whose cost is not known. A call without tokens counts, too."""
     rows_failed: int = 0
     """Rows with at least one error."""
     failed_by_cause: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -39,8 +44,13 @@ class _Tokens(msgspec.Struct):
     usage: Usage | None = None
 
 
+class _Cost(msgspec.Struct):
+    cost: float | None = None
+
+
 class _CallTokens(msgspec.Struct):
     reply: _Tokens
+    meta: _Cost
 
 
 class _RowErrors(msgspec.Struct):
@@ -58,23 +68,50 @@ def count_figures(database: Database) -> Figures:
         JournalCorruptError: one is damaged.
     """
     calls: Counter[str] = Counter()
-    tokens = [0, 0, 0]
-    for stage, usage in database.each_call(_read_call):
+    tokens, costs = _Sum(), list[float]()
+    without_cost: defaultdict[str, _Sum] = defaultdict(_Sum)
+    for stage, usage, cost in database.each_call(_read_call):
         calls[stage] += 1
-        if usage is not None:
-            tokens[0] += usage.prompt_tokens
-            tokens[1] += usage.completion_tokens
-            tokens[2] += usage.cached_tokens
+        tokens.add(usage)
+        if cost is None:
+            without_cost[stage].add(usage)
+        else:
+            costs.append(cost)
     failed, causes = 0, Counter[str]()
     for errors in database.each_row(_read_row):
         if errors:
             failed += 1
             causes.update({error.cause for error in errors})
-    return Figures(dict(calls), Usage(*tokens), failed, dict(causes.most_common()))
+    return Figures(
+        dict(calls),
+        tokens.usage,
+        math.fsum(costs),
+        {stage: each.usage for stage, each in without_cost.items()},
+        failed,
+        dict(causes.most_common()),
+    )
 
 
-def _read_call(stage: object, blob: bytes) -> tuple[str, Usage | None]:
-    return str(stage), _call_decoder.decode(blob).reply.usage
+class _Sum:
+    """Tokens, added up without a value for each."""
+
+    def __init__(self) -> None:
+        self._prompt = self._completion = self._cached = 0
+
+    def add(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._prompt += usage.prompt_tokens
+            self._completion += usage.completion_tokens
+            self._cached += usage.cached_tokens
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self._prompt, self._completion, self._cached)
+
+
+def _read_call(stage: object, blob: bytes) -> tuple[str, Usage | None, float | None]:
+    call = _call_decoder.decode(blob)
+    return str(stage), call.reply.usage, call.meta.cost
 
 
 def _read_row(blob: bytes) -> tuple[RowError, ...]:

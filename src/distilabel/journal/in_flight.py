@@ -10,6 +10,8 @@ Rules:
 - What an earlier run left stands until the first call of this one is sent. A run that dies before
   that takes no knowledge with it.
 - A run that ends in order leaves them as they are: what was cancelled under way is still counted.
+- Beside them lies what the run may have spent: paid and under way, in picodollars. The event loop
+  writes it before an attempt is sent, so that a killed run is never thought to have spent less.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["COUNTER_BYTES", "InFlight"]
 
 COUNTER_BYTES = 64
-_SENT, _FAILED, _COMMITTED = range(3)
+_SENT, _FAILED, _COMMITTED, _SPENT = range(4)
+_SPENT_MAX = (1 << 63) - 1
 _MOST = 1 << 20
 """More than this at once is not believed: the file was tampered with."""
 
@@ -75,6 +78,15 @@ class InFlight:
         """Replies are on disk."""
         if count:  # without one, none was sent perhaps, and the counters are being reset
             self._counters[_COMMITTED] += count
+
+    @property
+    def spent(self) -> int:
+        """What the run may have spent so far, earlier sessions included, as it was noted."""
+        return min(self._counters[_SPENT], _SPENT_MAX)
+
+    @spent.setter
+    def spent(self, amount: int) -> None:
+        self._counters[_SPENT] = min(amount, _SPENT_MAX)
 
     def close(self) -> None:
         """Unmap the page. The counters stay in the file, and here as they are now."""

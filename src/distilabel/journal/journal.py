@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +29,17 @@ from distilabel import failpoints
 from distilabel.errors import JournalError
 from distilabel.journal.database import BLOB_BYTES_MAX
 from distilabel.journal.directory import default_root
+from distilabel.journal.figures import count_figures
 from distilabel.journal.opening import Opening, open_run
 from distilabel.journal.records import CallRecord, encode_call, encode_row
 from distilabel.journal.state import UNFINISHED, finished
 from distilabel.journal.writer import Writer, WriterStatistics
+from distilabel.limits.spending import PICODOLLARS
+from distilabel.types import Usage
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from distilabel.errors import JournalWriteError
     from distilabel.journal.database import Durability
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from distilabel.journal.opening import Opened
     from distilabel.journal.records import RowRecord
     from distilabel.journal.state import JournalState, RunIdentity
-    from distilabel.types import Resume
+    from distilabel.types import Price, Resume, StageName
 
 __all__ = ["Journal", "JournalStatistics", "open_journal"]
 
@@ -114,8 +118,30 @@ class Journal:
         record, is_own = found
         self._found += 1
         if not is_own:
-            self._put(record, is_sent=False)
+            meta = replace(record.meta, cost=0.0)
+            self._put(replace(record, meta=meta), is_sent=False)
         return record
+
+    def note_spent(self, amount: int) -> None:
+        """Note what the run may have spent, in picodollars, where a kill does not take it along."""
+        self._in_flight.spent = amount
+
+    async def spent(self, prices: Mapping[StageName, Price]) -> int:
+        """What the calls cost that this run's journal holds, in picodollars, rounded up.
+
+        Args:
+            prices: of calls that were kept without a cost, by stage.
+
+        Raises:
+            JournalCorruptError: one is damaged.
+        """
+        figures = await self._writer.read(lambda opened: count_figures(opened.database))
+        costs = [figures.cost]
+        costs += [
+            price.cost(figures.usage_without_cost.get(stage, Usage()))
+            for stage, price in prices.items()
+        ]
+        return math.ceil(sum(costs) * PICODOLLARS)
 
     async def find_again(self, key: bytes) -> CallRecord | None:
         """The call with this key that was put since the journal was opened.

@@ -163,6 +163,7 @@ def _described(
         calls=len(keys),
         rows=database.count("row"),
         in_flight_at_end=lock.in_flight.left_behind if meta else 0,
+        spent_noted=lock.in_flight.spent if meta else 0,
         was_finished=is_finished(meta),
         ancestors=tuple(a.path for a in ancestors),
         ancestor_calls=sum(len(a.keys) for a in ancestors),
@@ -184,6 +185,7 @@ def _described(
             path=database.path,
         ) from error
     lock.in_flight.start()
+    lock.in_flight.spent = found.spent_noted
     return Opened(lock, database, keys, ancestors, found)
 
 

@@ -45,6 +45,8 @@ class CallMeta:
     """Replies before this one that were paid for and of no use."""
     seconds: float = 0.0
     """From the first attempt's start to the reply, waits included."""
+    cost: float | None = None
+    """In US dollars; None: not known; 0 for a call that another run had bought."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class JournalState:
     in_flight_at_end: int = 0
     """Calls that were under way when the earlier run ended or died: at most so many may have been
     paid for without a reply that was kept."""
+    spent_noted: int = 0
+    """What it may have spent, in picodollars, as far as it held a ceiling."""
     was_finished: bool = False
     """The earlier run had done all its rows."""
     ancestors: tuple[Path, ...] = ()

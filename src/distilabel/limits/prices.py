@@ -84,15 +84,21 @@ def as_price(price: Price | tuple[float, float] | None) -> Price | None:
     if price is None:
         return None
     if not isinstance(price, Price):
-        if not isinstance(price, tuple | list) or len(price) != 2:  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
-            raise ConfigurationError(f"a price is not {price!r}. Say {_EXAMPLE}.")
-        price = Price(*price)
+        price = _of_pair(price)
     cached = price.input if price.cached_input is None else price.cached_input
     if not all(map(_is_amount, (price.input, price.output, cached))):
         raise ConfigurationError(
             f"{price!r} is no price: amounts are numbers that are not negative. Say {_EXAMPLE}."
         )
     return price
+
+
+def _of_pair(pair: tuple[float, float]) -> Price:
+    try:
+        read, written = pair
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"price= takes a Price or a pair. Say {_EXAMPLE}.") from None
+    return Price(read, written)
 
 
 def _is_amount(value: object) -> bool:

@@ -3,6 +3,6 @@
 from distilabel.llm.base import LLM, Call
 from distilabel.llm.huggingface.inference_endpoints import InferenceEndpointsLLM
 from distilabel.llm.openai import OpenAILLM
-from distilabel.types import LLMOutput, Reply
+from distilabel.types import LLMOutput, Price, Reply
 
-__all__ = ["LLM", "Call", "InferenceEndpointsLLM", "LLMOutput", "OpenAILLM", "Reply"]
+__all__ = ["LLM", "Call", "InferenceEndpointsLLM", "LLMOutput", "OpenAILLM", "Price", "Reply"]

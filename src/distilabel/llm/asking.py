@@ -28,6 +28,7 @@ from distilabel.errors import (
 )
 from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded
 from distilabel.llm.flight import Flight
+from distilabel.llm.purse import UNMETERED
 from distilabel.types import KeptReply
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from distilabel.events import Observer
     from distilabel.limits import RetryState
     from distilabel.llm.base import LLM
+    from distilabel.llm.purse import Purse
     from distilabel.types import Call, Reply, StageName, Usage
 
 __all__ = ["Answer", "CallContext", "Recorder", "ask"]
@@ -72,6 +74,8 @@ class CallContext:
     """The attempts of the run that the call belongs to."""
     recorder: Recorder | None = None
     """Keeps what is bought; None: nothing is kept."""
+    purse: Purse | None = None
+    """Pays for it; None: nobody counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
             value = read(kept.reply)
             _pass("after_parse")
         except CallError as error:
-            usage = None if not is_bought or kept is None else kept.reply.usage
+            usage = _usage_of(kept, error) if is_bought else None
             wait_s = await _react(llm, error, state, context, usage)
             if not is_bought:
                 continue  # it was waited for, and told, when it was bought
@@ -123,6 +127,11 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
         else:
             _tell_success(llm, kept, context, is_bought=is_bought)
             return Answer(kept, value, is_reused=not (is_bought or kept.is_shared))
+
+
+def _usage_of(kept: KeptReply | None, error: CallError) -> Usage | None:
+    """What a reply of no use took: one that was kept, or one that nobody could read."""
+    return error.usage if kept is None else kept.reply.usage
 
 
 async def _find(call: Call, state: RetryState, context: CallContext) -> KeptReply | None:
@@ -153,6 +162,7 @@ async def _send(
     async def attempt() -> KeptReply:
         state.attempts += 1
         context.flight.departed()
+        account.departed()
         try:
             _pass("before_send")
             reply = await llm.attempt(call)
@@ -169,7 +179,11 @@ async def _send(
         context.flight.landed()
         return kept
 
-    kept = await llm.gate.send(attempt, context)
+    purse = context.purse
+    account = UNMETERED if purse is None else await purse.reserve(llm, call, context)
+    with account:
+        kept = await llm.gate.send(attempt, context)
+        account.landed(kept.reply.usage)
     llm.gate.succeeded(context.row_index, retry_cost=state.spent)
     state.spent = 0
     return kept

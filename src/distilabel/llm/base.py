@@ -34,19 +34,21 @@ from distilabel.errors import (
     TransientError,
 )
 from distilabel.limits import Health, PermitPool, RetryPolicy
+from distilabel.limits.prices import as_price
+from distilabel.limits.spending import prompt_tokens_max
 from distilabel.llm.asking import CallContext
 from distilabel.llm.flight import Flight
 from distilabel.llm.gate import Gate
 from distilabel.llm.texts import generate_texts
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
-from distilabel.types import Call, LLMOutput, Reply
+from distilabel.types import Call, LLMOutput, Reply, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import PromptFormat
-    from distilabel.types import InputRow, PromptText
+    from distilabel.types import InputRow, Price, PromptText
 
 __all__ = ["DEFAULT_MAX_CONCURRENCY", "LLM", "Call"]
 
@@ -67,6 +69,8 @@ class LLM(ABC):
             written out. None: the backend's own default. A `str` or a message list that a task
             returns is sent as it is.
         prompt_formatting_fn: writes a `Prompt` out; goes before `prompt_format`.
+        price: what its tokens cost: a `Price`, or a pair (input, output), in US dollars per million
+            tokens. None: as the list has it for OpenAI's own models, else not known.
         ask_once: in a run, equal calls are made once and share the reply. None: if
             `is_deterministic`.
 
@@ -78,6 +82,8 @@ class LLM(ABC):
     """How this backend likes its prompts."""
     generations_per_call: ClassVar[int | None] = None
     """The most texts that one call can bring; None: as many as are asked for."""
+    max_new_tokens: int | None = None
+    """The most tokens in one generation; None: not known."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note what the constructor is given; see `settings`."""
@@ -93,9 +99,11 @@ class LLM(ABC):
         max_concurrency: int | None = None,
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+        price: Price | tuple[float, float] | None = None,
         ask_once: bool | None = None,
     ) -> None:
         self.task = task
+        self.price = as_price(price)
         self._ask_once = ask_once
         self.prompt_format: PromptFormat | None = _known_format(prompt_format)
         self.prompt_formatting_fn = prompt_formatting_fn
@@ -156,6 +164,16 @@ class LLM(ABC):
         if self.prompt_formatting_fn is not None:
             return self.prompt_formatting_fn(prompt)
         return prompt.format_as(self.prompt_format or self.default_prompt_format)
+
+    def tokens_max(self, call: Call) -> Usage | None:
+        """The most tokens that one attempt of this call can take; None: not known.
+
+        What `max_cost` reserves. The prompt is bounded by its bytes; `limits.spending` says why.
+        """
+        read = prompt_tokens_max(call.prompt)
+        if read is None or self.max_new_tokens is None:
+            return None
+        return Usage(read, call.num_generations * self.max_new_tokens)
 
     async def attempt(self, call: Call) -> Reply:
         """`complete`, with every failure typed and every answer a `Reply`."""
@@ -276,7 +294,7 @@ class LLM(ABC):
 
 
 _DECIDES_NOTHING = frozenset(
-    {"num_threads", "max_concurrency", "prompt_format", "timeout", "latency_s", "ask_once"}
+    {"num_threads", "max_concurrency", "prompt_format", "timeout", "latency_s", "ask_once", "price"}
 )
 """Arguments that no reply depends on, or, like the format, that show in the prompt."""
 _SECRET = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)

@@ -14,10 +14,13 @@ import msgspec
 from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError
+from distilabel.limits.prices import openai_price
+from distilabel.limits.spending import prompt_tokens_max
 from distilabel.llm.failures import failure_of
 from distilabel.llm.http import HttpLLM, checked_key, hidden, hidden_headers
 from distilabel.llm.replies import read_chat_completion
 from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
+from distilabel.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +28,16 @@ if TYPE_CHECKING:
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import Prompt, PromptFormat
     from distilabel.transport import HttpReply, Lane, Timeouts
-    from distilabel.types import Call, Message, PromptText, Reply
+    from distilabel.types import Call, Message, Price, PromptText, Reply
 
 __all__ = ["OpenAILLM", "as_messages"]
 
 _OPENAI_URL = "https://api.openai.com/v1"
+_LIMITS = ("max_completion_tokens", "max_tokens")
+_UNBOUNDED = frozenset({"prediction", "web_search_options"})
+"""Fields that have more tokens billed than are read and written."""
+_UNLISTED = _UNBOUNDED | {"service_tier", "modalities", "audio"}
+"""Fields that change what a token costs."""
 
 
 class OpenAILLM(HttpLLM):
@@ -61,6 +69,7 @@ class OpenAILLM(HttpLLM):
         max_concurrency: see `LLM`.
         prompt_format: see `LLM`.
         prompt_formatting_fn: see `LLM`.
+        price: see `LLM`.
         ask_once: see `LLM`; True for a `seed` of yours at a temperature that is not 0.
 
     Raises:
@@ -95,6 +104,7 @@ class OpenAILLM(HttpLLM):
         max_concurrency: int | None = None,
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+        price: Price | tuple[float, float] | None = None,
         ask_once: bool | None = None,
     ) -> None:
         headers = hidden_headers(extra_headers)
@@ -120,6 +130,7 @@ class OpenAILLM(HttpLLM):
             max_concurrency=max_concurrency,
             prompt_format=prompt_format,
             prompt_formatting_fn=prompt_formatting_fn,
+            price=price,
             ask_once=ask_once,
         )
         self.model_name = model
@@ -139,6 +150,10 @@ class OpenAILLM(HttpLLM):
             **({"response_format": response_format} if response_format is not None else {}),
             **(extra_body or {}),
         }
+        self.max_new_tokens = max_new_tokens
+        self._further_bytes = len(msgspec.json.encode(self._parameters))
+        if self.price is None and self._is_openai and _UNLISTED.isdisjoint(self._parameters):
+            self.price = openai_price(model)
 
     @property
     def _is_openai(self) -> bool:
@@ -157,6 +172,15 @@ class OpenAILLM(HttpLLM):
     def heeds_first_generation(self) -> bool:
         """It shifts the seed, if there is one."""
         return self._seed is not None
+
+    def tokens_max(self, call: Call) -> Usage | None:
+        """As of any `LLM`; fields such as a schema or tools are read by the model, too."""
+        limits = [self._parameters.get(name) for name in _LIMITS]
+        written = [limit for limit in limits if isinstance(limit, int)]
+        read = prompt_tokens_max(as_messages(call.prompt), further_bytes=self._further_bytes)
+        if read is None or not written or not _UNBOUNDED.isdisjoint(self._parameters):
+            return None
+        return Usage(read, call.num_generations * max(written))
 
     async def complete(self, call: Call) -> Reply:
         """One request with `n=call.num_generations`."""

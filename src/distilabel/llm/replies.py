@@ -73,7 +73,7 @@ def read_chat_completion(reply: HttpReply, *, who: str) -> Reply:
         choices = sorted(choices, key=lambda choice: choice.index)
     texts = [c for c in choices if c.message.content is not None and c.finish_reason != "error"]
     if not texts:
-        raise _no_text(choices, who)
+        raise _no_text(choices, _usage(completion.usage), who)
     return Reply(
         texts=tuple(storable(choice.message.content or "") for choice in texts),
         finish_reasons=tuple(choice.finish_reason for choice in texts),
@@ -125,17 +125,15 @@ def _usage(usage: _Usage | None) -> Usage | None:
     )
 
 
-def _no_text(choices: Sequence[_Choice], who: str) -> CallError:
+def _no_text(choices: Sequence[_Choice], usage: Usage | None, who: str) -> CallError:
     if not choices:
-        return InvalidReplyError(f"{who} sent a completion without choices", cause="no_choices")
+        said = f"{who} sent a completion without choices"
+        return InvalidReplyError(said, cause="no_choices", usage=usage)
     if all(choice.finish_reason == "content_filter" for choice in choices):
-        return RowFatalError(
-            f"{who}: the provider's filter refused this row", cause="content_filter"
-        )
-    reason = choices[0].finish_reason
-    return InvalidReplyError(
-        f"{who} sent a completion without text (finish reason {reason!r})", cause="content_none"
-    )
+        said = f"{who}: the provider's filter refused this row"
+        return RowFatalError(said, cause="content_filter", usage=usage)
+    said = f"{who} sent a completion without text (finish reason {choices[0].finish_reason!r})"
+    return InvalidReplyError(said, cause="content_none", usage=usage)
 
 
 def _read_patiently(reply: HttpReply, who: str) -> _Completion:

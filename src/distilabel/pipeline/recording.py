@@ -56,6 +56,7 @@ class CallRecorder:
     def __init__(self, journal: Journal | None, stage: StageName, llm: LLM) -> None:
         self._journal = journal
         self._stage: StageName = stage
+        self._price = llm.price
         self._backend = backend_digest(llm)
         self._heeds_first_generation = llm.heeds_first_generation
         found = None if journal is None else journal.found
@@ -97,7 +98,9 @@ class CallRecorder:
     def keep_key(self, key: bytes, draft: Draft, paid_try: int, kept: KeptReply) -> None:
         """As `keep`, under a key that is known."""
         if self._journal is not None:
-            meta = CallMeta(kept.attempts, paid_try, kept.seconds)
+            usage, price = kept.reply.usage, self._price
+            cost = None if usage is None or price is None else price.cost(usage)
+            meta = CallMeta(kept.attempts, paid_try, kept.seconds, cost)
             self._journal.put_call(CallRecord(key, draft.index, self._stage, kept.reply, meta))
 
     def shared_key(self, call: Call, paid_try: int) -> bytes:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded, RowFinished
+from distilabel.events import (
+    CallFailed,
+    CallRetried,
+    CallReused,
+    CallSucceeded,
+    RowFinished,
+    RunStarted,
+)
 from distilabel.types import RunSummary, Usage
 
 if TYPE_CHECKING:
     from distilabel.events import Event
+    from distilabel.types import Price, StageName
 
 __all__ = ["Tally"]
 
@@ -37,13 +45,14 @@ class Tally:
         self.retries = 0
         self.paid_retries = 0
         self._failed_by_cause: Counter[str] = Counter()
-        self._prompt_tokens = self._completion_tokens = self._cached_tokens = 0
+        self._prices: dict[StageName, Price | None] = {}
+        self._tokens: dict[StageName, list[int]] = {}
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
         if isinstance(event, CallSucceeded):
             self.calls += 1
-            self._add(event.usage)
+            self._add(event.stage, event.usage)
         elif isinstance(event, RowFinished):
             self.rows += 1
             self.rows_resumed += event.is_resumed
@@ -51,7 +60,7 @@ class Tally:
                 self.rows_failed += 1
                 self._failed_by_cause.update({error.cause for error in event.errors})
         elif isinstance(event, CallRetried):
-            self._add(event.usage)
+            self._add(event.stage, event.usage)
             if event.is_paid:
                 self.paid_retries += 1
             else:
@@ -61,13 +70,16 @@ class Tally:
             self.calls_reused += not event.is_shared
         elif isinstance(event, CallFailed):
             self.calls_failed += 1
-            self._add(event.usage)
+            self._add(event.stage, event.usage)
+        elif isinstance(event, RunStarted):
+            self._prices = {stage.name: stage.price for stage in event.stages}
 
-    def _add(self, usage: Usage | None) -> None:
+    def _add(self, stage: StageName, usage: Usage | None) -> None:
         if usage is not None:
-            self._prompt_tokens += usage.prompt_tokens
-            self._completion_tokens += usage.completion_tokens
-            self._cached_tokens += usage.cached_tokens
+            tokens = self._tokens.get(stage) or self._tokens.setdefault(stage, [0, 0, 0])
+            tokens[0] += usage.prompt_tokens
+            tokens[1] += usage.completion_tokens
+            tokens[2] += usage.cached_tokens
 
     @property
     def leaves_work(self) -> bool:
@@ -77,10 +89,29 @@ class Tally:
     @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        return Usage(self._prompt_tokens, self._completion_tokens, self._cached_tokens)
+        return sum((Usage(*tokens) for tokens in self._tokens.values()), Usage())
 
-    def summary(self, *, seconds: float) -> RunSummary:
-        """What has happened so far."""
+    @property
+    def cost(self) -> float | None:
+        """What they cost, in US dollars; None if the price of one stage is not known.
+
+        A sum over the other stages would be too low, and look like the whole.
+        """
+        total = 0.0
+        for stage, price in self._prices.items():
+            if price is None:
+                return None
+            total += price.cost(Usage(*self._tokens.get(stage, ())))
+        return total if self._prices else None
+
+    def summary(self, *, seconds: float, cost_unsure: float | None = 0.0) -> RunSummary:
+        """What has happened so far.
+
+        Args:
+            seconds: since the run began.
+            cost_unsure: what may come on top of the cost; None: nobody knows how much.
+        """
+        cost = None if cost_unsure is None else self.cost
         return RunSummary(
             rows=self.rows,
             rows_failed=self.rows_failed,
@@ -92,5 +123,7 @@ class Tally:
             retries=self.retries,
             paid_retries=self.paid_retries,
             usage=self.usage,
+            cost=cost,
+            cost_unsure=0.0 if cost is None else cost_unsure or 0.0,
             seconds=seconds,
         )

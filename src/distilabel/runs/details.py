@@ -45,7 +45,9 @@ class RunDetails:
     in_flight_at_end: int = 0
     """At most so many calls were under way when it ended, and may be bought a second time."""
     cost: float | None = None
-    """In US dollars; None: no price is known."""
+    """What the calls cost that it keeps, in US dollars; None: the price of some is not known.
+    Calls that were reused from another run cost nothing; replies that could not be read are not
+    kept, and not in it."""
     relaunch: Relaunch = field(default_factory=Relaunch)
     """How it is started again."""
 
@@ -150,8 +152,9 @@ class OpenedRun:
         return RunDetails(
             self.run,
             self.description.stages,
-            count_figures(self.database),
+            figures := count_figures(self.database),
             self.in_flight_at_end,
+            None if figures.usage_without_cost else figures.cost,
             relaunch=relaunch_from(self.run, self.description.launch),
         )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import Prompt, PromptFormat
     from distilabel.transport import Timeouts
-    from distilabel.types import Call, Message, PromptText, Reply
+    from distilabel.types import Call, Message, Price, PromptText, Reply
 
 __all__ = ["InferenceEndpointsLLM"]
 
@@ -59,6 +59,7 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_format: see `LLM`; by default a `Prompt` is sent as messages, and the endpoint
             applies its model's own chat template.
         prompt_formatting_fn: see `LLM`.
+        price: see `LLM`. An endpoint that is billed by the hour has none.
         ask_once: see `LLM`; True for a `seed` of yours where the endpoint samples.
 
     Raises:
@@ -94,6 +95,7 @@ class InferenceEndpointsLLM(HttpLLM):
         max_concurrency: int | None = None,
         prompt_format: PromptFormat | None = None,
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
+        price: Price | tuple[float, float] | None = None,
         ask_once: bool | None = None,
     ) -> None:
         headers = hidden_headers(extra_headers)
@@ -119,6 +121,7 @@ class InferenceEndpointsLLM(HttpLLM):
             max_concurrency=max_concurrency,
             prompt_format=prompt_format,
             prompt_formatting_fn=prompt_formatting_fn,
+            price=price,
             ask_once=ask_once,
         )
         self._deployment = Deployment.named(name, endpoint_namespace)
@@ -130,7 +133,7 @@ class InferenceEndpointsLLM(HttpLLM):
         self._only_generate: dict[str, Any] = _given(
             top_k=top_k, typical_p=typical_p, watermark=watermark or None
         )
-        self._max_new_tokens = max_new_tokens
+        self.max_new_tokens = self._max_new_tokens = max_new_tokens
         self._do_sample = do_sample
         self._stop = list(stop_sequences or ())
         self._return_full_text = return_full_text

@@ -1,0 +1,147 @@
+"""The run's money: what must be known before a ceiling can be held, and what is said at its end.
+
+Rules:
+
+- A ceiling needs a price and a worst case of each stage's calls. Both are looked at before the
+  journal is opened, let alone a call made; so is the first row's first call, where nothing was
+  bought before that could be reused.
+- A ceiling is the run's, not the session's: what earlier sessions have spent counts. That is what
+  the journal's records say, or, if it is more, what was noted as possibly spent while they ran.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distilabel.errors import BudgetExceededError, ConfigurationError
+from distilabel.limits.prices import PRICES_AS_OF
+from distilabel.limits.spending import dollars, picodollars
+from distilabel.llm.purse import Purse, unbounded
+from distilabel.pipeline.telling import where_it_is_kept
+from distilabel.types import Call
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distilabel.journal import Journal
+    from distilabel.llm.base import LLM
+    from distilabel.pipeline.plan import Plan
+    from distilabel.pipeline.settings import RunSettings
+    from distilabel.types import InputRow, Price, PromptText, RunSummary, StageName
+
+__all__ = ["as_dollars", "budget_exceeded", "check_ceiling", "open_purse"]
+
+
+def check_ceiling(plan: Plan, settings: RunSettings, first_row: InputRow | None) -> None:
+    """Check that a ceiling can be held, if there is one.
+
+    Raises:
+        ConfigurationError: a price or a worst case is not known, or no call at all would fit.
+    """
+    if settings.max_cost is None:
+        return
+    for stage, llm in plan.stages:
+        if llm.price is None:
+            raise ConfigurationError(
+                f"max_cost needs the price of the {stage}'s {llm.model_name}, and it is not known "
+                f"(the list, of {PRICES_AS_OF:%Y-%m-%d}, is for OpenAI's own server). Say it: "
+                f"{type(llm).__name__}(…, price=Price(input=0.15, output=0.60)), in US dollars per "
+                f"million tokens; what costs nothing by the token is Price(0, 0)."
+            )
+        if llm.tokens_max(Call("")) is None:
+            raise ConfigurationError(unbounded(llm))
+    prompt = _first_prompt(plan.stages[0][1], first_row)
+    if prompt is not None:
+        _check_first_call(plan, settings, prompt)
+
+
+def _first_prompt(llm: LLM, row: InputRow | None) -> PromptText | None:
+    try:
+        return None if row is None else llm.render({k: row[k] for k in llm.task.input_columns})
+    except Exception:  # noqa: BLE001 - the row's own trouble, reported when its turn comes
+        return None
+
+
+def _check_first_call(plan: Plan, settings: RunSettings, prompt: PromptText) -> None:
+    stage, llm = plan.stages[0]
+    texts = settings.num_generations if stage == "generator" else 1
+    call = Call(prompt, min(texts, llm.generations_per_call or texts))
+    prices = _prices(plan)
+    purse = Purse(prices, last_stage=stage) if prices else None
+    if purse is None or settings.max_cost is None:
+        return
+    worst = purse.worst_case(llm, call, stage)
+    if worst is None:
+        raise ConfigurationError(unbounded(llm))
+    if worst > picodollars(settings.max_cost):
+        raise ConfigurationError(
+            f"max_cost is {as_dollars(settings.max_cost)}, and the first row's first call to "
+            f"{llm.model_name} may alone cost {as_dollars(dollars(worst))}. Raise max_cost, or "
+            f"lower the backend's max_new_tokens or num_generations."
+        )
+
+
+async def open_purse(plan: Plan, settings: RunSettings, journal: Journal | None) -> Purse | None:
+    """What pays for the run; None if a price is not known, and so nothing can be counted.
+
+    Raises:
+        JournalError: what was spent before cannot be read.
+    """
+    prices = _prices(plan)
+    if prices is None:
+        return None
+    if settings.max_cost is None or journal is None:
+        return Purse(prices, last_stage=plan.stages[-1][0], max_cost=settings.max_cost)
+    spent = 0
+    if journal.found.calls or journal.found.spent_noted:
+        spent = max(journal.found.spent_noted, await journal.spent(prices))
+    return Purse(
+        prices,
+        last_stage=plan.stages[-1][0],
+        max_cost=settings.max_cost,
+        spent=spent,
+        note=journal.note_spent,
+    )
+
+
+def _prices(plan: Plan) -> dict[StageName, Price] | None:
+    prices = {stage: llm.price for stage, llm in plan.stages if llm.price is not None}
+    return prices if len(prices) == len(plan.stages) else None
+
+
+def budget_exceeded(
+    purse: Purse, summary: RunSummary, *, total: int | None, directory: Path | None
+) -> BudgetExceededError:
+    """What is raised once a call could not be paid."""
+    refused, ceiling = purse.spending.refused, purse.spending.ceiling
+    needed = dollars(0 if refused is None else refused.amount)
+    max_cost, spent = dollars(ceiling or 0), dollars(purse.spending.spent)
+    rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
+    kept = "Nothing is kept, as checkpoints are off."
+    if directory is not None:
+        kept = f"{where_it_is_kept(directory)} with a higher max_cost."
+    return BudgetExceededError(
+        f"max_cost is {as_dollars(max_cost)}, {as_dollars(spent)} of it is spent, and the next "
+        f"call may cost {as_dollars(needed)}, so it was not sent: {rows} rows are done, with "
+        f"{summary.calls:,} calls. Once more with max_cost={spent + needed:.6g} or more goes on. "
+        f"{kept}",
+        summary=summary,
+        max_cost=max_cost,
+        spent=spent,
+        needed=needed,
+    )
+
+
+def as_dollars(amount: float) -> str:
+    """An amount as people read it: cents, or as many places as it takes.
+
+    >>> as_dollars(12.3456), as_dollars(0.0123456), as_dollars(0.0), as_dollars(1234.5)
+    ('$12.35', '$0.01235', '$0.00', '$1,234.50')
+    """
+    if amount == 0 or abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    return f"${float(f'{amount:.4g}'):.{_places(amount)}f}"
+
+
+def _places(amount: float) -> int:
+    return max(2, 3 - int(f"{amount:e}".partition("e")[2]))
