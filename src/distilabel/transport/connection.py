@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
 
     def _last_reply(self, exc: Exception | None) -> HttpReply:
         error = bare(exc) if exc is not None else None
-        if not self._reader.is_begun:
+        if not self._reader.has_head:
             if isinstance(error, OSError):
                 raise error
             raise ConnectionResetError("closed by the server without a reply") from error

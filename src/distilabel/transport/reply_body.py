@@ -4,7 +4,8 @@ Rules:
 
 - What a body takes is bounded by `BODY_MAX_BYTES` once decompressed: a few kilobytes that would
   become gigabytes are given up on at the bound.
-- A compressed body must end where its data says. "deflate" is read with the wrapper that HTTP asks
+- What is no compressed data is an error; data that stops early is not, if the reply was whole: its
+  sender has done the work. "deflate" is read with the wrapper that HTTP asks
   for, and without it, as some servers send it.
 
 This module is pure: it touches neither a socket nor a clock.
@@ -101,13 +102,7 @@ class InflatedBody:
             data = self._after_end(self._stream)
 
     def whole(self) -> bytes:
-        """All of it.
-
-        Raises:
-            BrokenOffError: the end of the compressed data has not come.
-        """
-        if self._stream is not None and not self._stream.eof:
-            raise BrokenOffError("the compressed body breaks off")
+        """All that came; where it was cut off is for those to see who read it."""
         return bytes(self._inflated)
 
     def _opened(self, data: bytes) -> _Stream:

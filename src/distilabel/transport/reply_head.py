@@ -7,6 +7,7 @@ Rules:
 - The body's length is what one Content-Length says, or the body is chunked, or it ends with the
   connection. Both, two lengths, a length that is no number or a transfer coding other than
   "chunked" are refused. 1xx, 204 and 304 have no body, whatever their fields say.
+- A body is compressed once at most, with gzip or deflate.
 - Fields stay bytes until somebody looks one up: most replies are never asked.
 
 This module is pure: it touches neither a socket nor a clock.
@@ -59,12 +60,15 @@ _FRAMING = re.compile(
 )
 _LENGTH = re.compile(rb"([0-9]{1,15})[ \t]*")
 _ENCODINGS = {
-    b"": b"",
-    b"identity": b"",
     b"gzip": b"gzip",
     b"x-gzip": b"gzip",
     b"deflate": b"deflate",
+    b"br": None,
+    b"zstd": None,
+    b"compress": None,
+    b"x-compress": None,
 }
+"""What compresses, and what it is called here; None: it was not asked for and cannot be undone."""
 
 
 class BadReplyError(Exception):
@@ -206,7 +210,11 @@ def _keeps_alive(value: bytes, by_default: bool) -> bool:
 
 
 def _encoding(value: bytes, before: bytes) -> bytes:
-    encoding = _ENCODINGS.get(_word(value))
-    if encoding is None or before:
-        raise BadReplyError("an encoding that was not asked for")
-    return encoding
+    """How the body is compressed; a word that names no compression, as "utf-8", says nothing."""
+    for word in map(_word, value.split(b",")):
+        if word in _ENCODINGS:
+            encoding = _ENCODINGS[word]
+            if encoding is None or before:
+                raise BadReplyError("an encoding that was not asked for")
+            before = encoding
+    return before

@@ -6,8 +6,8 @@ comes in one piece, as nearly all do, is cut out of it and goes no other way.
 
 Rules:
 
-- One reply at a time. What follows a whole one belongs to no request, and the connection is of no
-  further use (`is_reusable`). So after an error.
+- One reply at a time. What follows a whole one belongs to no request: more than an empty line is
+  an error, and the connection is of no further use (`is_reusable`). So after any error.
 - Interim replies (1xx) are passed over, a few of them; 101 was not asked for.
 
 This module is pure: it touches neither a socket nor a clock.
@@ -93,6 +93,11 @@ class ReplyReader:
         self._head: Head | None = None
         self._body: PlainBody | InflatedBody = PlainBody()
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the head of a reply is in, and the rest is not."""
+        return self._head is not None
+
     def feed(self, data: bytes) -> HttpReply | None:
         """Take what came; the reply, if it is whole now.
 
@@ -134,6 +139,8 @@ class ReplyReader:
         return None
 
     def _finished(self, head: Head) -> HttpReply:
+        if self._buffer.strip(b"\r\n"):
+            raise BadReplyError("there is more than the reply")
         reply = HttpReply(head.status, head.headers, self._body.whole())
         self.is_reusable = head.keeps_alive and not self._buffer
         self.is_begun = False
