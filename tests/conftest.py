@@ -40,6 +40,14 @@ def _runs_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DISTILABEL_RUNS", str(tmp_path / "runs"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """So is what is noted of them in the user's state directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def quick() -> RetryPolicy:
     """The usual rules, with waits of a millisecond."""

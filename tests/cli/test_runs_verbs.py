@@ -19,6 +19,8 @@ from distilabel.cli.app import app
 from distilabel.cli.runs import runs_app
 from distilabel.dataset import CustomDataset
 from distilabel.journal import RunInfo, find_runs
+from distilabel.journal.known import note_start
+from distilabel.runs.details import opened_run
 
 DEADLINE_S = 30
 MAKE = """
@@ -112,7 +114,11 @@ def made(tmp_path_factory):
 @pytest.fixture
 def killed(made, tmp_path) -> str:
     """The name of a run that was killed with four rows of six, under the test's own root."""
-    return shutil.copytree(made / "killed", tmp_path / "runs") and find_runs()[0].name
+    shutil.copytree(made / "killed", tmp_path / "runs")
+    (copy,) = find_runs()
+    with opened_run(copy.directory) as opened:
+        note_start(copy.directory, opened.description.launch)  # as if it had been made there
+    return copy.name
 
 
 @pytest.fixture

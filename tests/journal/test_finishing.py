@@ -73,10 +73,7 @@ WAYS = pytest.mark.parametrize("ask", [by_agenerate, by_stream])
 async def test_a_mark_that_cannot_be_noted_costs_nobody_anything(
     while_noting, tmp_path, caplog, ask, is_durable
 ):
-    """The rows are handed out, the log says what happened; not marked, the next run buys nothing.
-
-    A failed sync may leave the mark on disk: then who has the rows has a finished run.
-    """
+    """The rows are handed out, the log says why, and with or without the mark that is right."""
     directory = tmp_path / "run"
     while_noting(break_disk, is_after=is_durable)
     texts = await ask(Pipeline(writer()), directory)

@@ -33,6 +33,7 @@ from distilabel.journal.database import open_database
 from distilabel.journal.directory import archives, make_directory, new_directory, run_directories
 from distilabel.journal.files import JOURNAL_NAME, move
 from distilabel.journal.key_index import KeyIndex
+from distilabel.journal.known import note_start
 from distilabel.journal.lock import RunLock
 from distilabel.journal.state import JournalState, is_finished, started
 
@@ -186,6 +187,8 @@ def _described(
         ) from error
     lock.in_flight.start()
     lock.in_flight.spent = found.spent_noted
+    if opening.description is not None and opening.description.launch is not None:
+        note_start(lock.directory, opening.description.launch)
     return Opened(lock, database, keys, ancestors, found)
 
 

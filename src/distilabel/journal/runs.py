@@ -26,6 +26,7 @@ from distilabel.journal.directory import (
     run_directories,
 )
 from distilabel.journal.files import JOURNAL_NAME, has_our_header
+from distilabel.journal.known import forget
 from distilabel.journal.lock import LOCK_NAME, RunLock, read_holder
 from distilabel.journal.state import RunInfo, is_finished
 
@@ -114,6 +115,7 @@ def delete_run(
                 return False
             for file in journal_files(directory):
                 file.unlink(missing_ok=True)
+            forget(directory)
             (directory / LOCK_NAME).unlink()
             with suppress(OSError):  # something else is in it, which is not ours to delete
                 directory.rmdir()

@@ -4,8 +4,9 @@ Rules:
 
 - A run notes which script or module made it, and where; never the arguments, which may hold keys.
   So one that was started with arguments is not started again from here: it is said what to run.
-- What is run comes out of a file. It is run only if the run directory and its journal belong to
-  this user and to nobody else's hands, and the script is a file that is there.
+- What is run is what this user's own process noted outside of the run directory, as `journal.known`
+  says, and only if the directory is the one that it was noted of, says the same about itself, and
+  nobody else may write to it. A directory that was sent, copied or unpacked starts nothing.
 - It runs under the Python that runs now, with this process's environment; keys come from there.
   Where the program does not name its run directory itself, `DISTILABEL_RUNS` leads it there.
 - It takes this process's place, so that signals, the terminal and the exit code are its own.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from distilabel.errors import ConfigurationError
 from distilabel.journal.directory import journal_files
+from distilabel.journal.known import how_it_was_started
 from distilabel.runs.listing import find_directory
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def execute(relaunch: Relaunch) -> NoReturn:
 
 
 def relaunch_from(run: RunInfo, launch: Launch | None) -> Relaunch:
-    """How a run is started again that was started like this."""
+    """How a run is started again that was started like this, by what it says itself."""
     if launch is None or (launch.script is None and launch.module is None):
         return Relaunch(
             obstacle=f"the run {run.name} was not started by a script, but in a notebook, at a "
@@ -157,15 +159,27 @@ def _obstacle(run: RunInfo, launch: Launch, command: str) -> str:
             f"the run {run.name} was started with arguments, and these are not kept, as they may "
             f"hold keys. Run it again with the same arguments: {command}"
         )
-    if not _is_ours(run.directory):
+    if doubt := _doubt(run.directory, launch):
         return (
-            f"{run.directory} belongs to another user, or others may write to it, so the script "
-            f"that it names is not run. If you trust it, run it yourself: {command}"
+            f"{run.directory} {doubt}, so the script that it names is not run. Look at that "
+            f"script, and if you trust it, run it yourself: {command}"
         )
     if not Path(launch.directory).is_dir():
         return f"the directory {launch.directory}, where the run was started, is gone."
     if launch.script is not None and not Path(launch.script).is_file():
         return f"the script {launch.script}, which made the run, is gone."
+    return ""
+
+
+def _doubt(directory: Path, launch: Launch) -> str:
+    """Why what the run says about itself is not obeyed; empty if it is."""
+    if not _is_ours(directory):
+        return "belongs to another user, or others may write to it"
+    if how_it_was_started(directory) != launch:
+        return (
+            "is not noted as made here by you (it was copied, or unpacked from an archive, or "
+            "comes from another machine or version)"
+        )
     return ""
 
 
