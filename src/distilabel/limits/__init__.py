@@ -1,5 +1,6 @@
 """How much may be sent, and when: permits, health, and what to do after a failure."""
 
+from distilabel.limits.adaptive import Adaptive, AdaptivePolicy, AdaptiveStatistics, Sent
 from distilabel.limits.breaker import Breaker
 from distilabel.limits.health import Health, HealthPolicy, HealthStatistics
 from distilabel.limits.permits import PermitPool, PermitStatistics
@@ -7,6 +8,9 @@ from distilabel.limits.retry import RetryPolicy, RetryState
 from distilabel.limits.retry_after import parse_retry_after
 
 __all__ = [
+    "Adaptive",
+    "AdaptivePolicy",
+    "AdaptiveStatistics",
     "Breaker",
     "Health",
     "HealthPolicy",
@@ -15,5 +19,6 @@ __all__ = [
     "PermitStatistics",
     "RetryPolicy",
     "RetryState",
+    "Sent",
     "parse_retry_after",
 ]

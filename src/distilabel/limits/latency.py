@@ -1,0 +1,315 @@
+"""Whether replies have become slow because too many are under way at once. Pure.
+
+A server that queues (vLLM, TGI, llama.cpp) never says that it has enough: its replies only come
+later. Rules:
+
+- What a reply may take is an overhead and a time for each token, fitted to replies to requests that
+  found few others under way. So replies of widely varying length are compared with what their own
+  length lets expect, and a slow one counts for at most five times that.
+- The toll is the time that replies took over what they may take, over 96 replies or two rounds,
+  whichever is more; the replies that come first after a change are left out, as they are the quick
+  ones. Noise alone must not look like a queue: the bar is 1.3 plus two standard errors, or four
+  times in a row 1.3 alone.
+- Above the bar stands a trial. The limit becomes the places that there are if it is a queue, or a
+  fifth less while little is known about what replies may take. If it is a queue, replies become
+  quick, nothing was lost, and the limit is set to 1.25 times the places. If they stay slow, the
+  limit is given back. Unless replies then take longer again by more than the root of what the limit
+  grew by, it was no queue (but a server that became slower, or that serves more in all while each
+  takes longer), and the toll that was found is from then on what may be expected. So no slowness
+  starves a run: at worst it costs a trial.
+- Once a queue was found, the limit grows by at most 8 % a round, by 1 % where the toll is above
+  1.1, and not at all above 1.2.
+- Where all replies come sooner than expected, the first ones were slow: expect less.
+- At a limit of 4 or less there is nothing to find out.
+
+The idea to find the knee by undershooting it for a moment is BBR's (Cardwell et al., "BBR:
+Congestion-Based Congestion Control", ACM Queue 14(5), 2016, "ProbeRTT").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+__all__ = ["LatencyGuard", "LatencyPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPolicy:
+    """The numbers of `docs/design/limits.md`."""
+
+    toll_max: float = 1.3
+    """The toll above which a trial is made, noise apart."""
+    settle_max: int = 64
+    """Replies after the first ones that are left out, at most."""
+    toll_at_once: float = 2.2
+    """The toll above which it is made after few replies."""
+    strikes: int = 4
+    """So often in a row above it, noise is no excuse."""
+    noise: float = 0.7
+    """Standard deviation of one reply's toll (lognormal with sigma 0.6: 0.66)."""
+    seconds_min: float = 0.01
+    """What comes sooner took this long: less is the client's own work."""
+    toll_of_one_max: float = 5.0
+    """One reply counts for no more than this many times the others."""
+    low_rank: int = 16
+    """Requests that found fewer others under way show what is to be expected, at first."""
+    replies_min: int = 96
+    """Replies that a decision takes at least."""
+    look_each: int = 16
+    """Replies between two looks at the toll, for one that is far above the bar."""
+    trial_share: float = 0.8
+    """The part of the presumed places that a trial uses, as long as little is known."""
+    knee_share: float = 1.25
+    """The limit after a trial that found a queue, in places."""
+    toll_near: float = 1.1
+    """The toll above which, once a queue was found, the limit grows slowly."""
+    toll_held: float = 1.2
+    """The toll above which, once a queue was found, it does not grow."""
+    growth_below: float = 0.08
+    """Growth in a round, once a queue was found and while there is none."""
+    growth_near: float = 0.01
+    sure_after: int = 256
+    """Replies after which it is known what they may take, and a trial need not show it."""
+    limit_min: int = 4
+    memory: float = 512.0
+    """Replies that the fit remembers."""
+
+
+class _Fit:
+    """What a reply may take, by least squares over replies; older ones fade."""
+
+    __slots__ = ("n", "nn", "nt", "overhead_s", "replies", "t", "token_s", "weight")
+
+    def __init__(self) -> None:
+        self.replies = self.weight = self.n = self.t = self.nn = self.nt = 0.0
+        self.overhead_s = self.token_s = 0.0
+
+    def add(self, seconds: float, tokens: float) -> None:
+        # Replies scatter in proportion to their length: a long one weighs less.
+        self.replies += 1.0
+        mean = self.n / self.weight if self.weight else tokens
+        weight = 1.0 / (tokens + mean) ** 2
+        self.weight += weight
+        self.n += weight * tokens
+        self.t += weight * seconds
+        self.nn += weight * tokens * tokens
+        self.nt += weight * tokens * seconds
+
+    def merge(self, other: _Fit) -> None:
+        self.replies += other.replies
+        self.weight += other.weight
+        self.n += other.n
+        self.t += other.t
+        self.nn += other.nn
+        self.nt += other.nt
+
+    def times(self, factor: float) -> None:
+        """Expect `factor` times as much of every reply."""
+        self.t *= factor
+        self.nt *= factor
+
+    def fade(self, replies: float) -> None:
+        """Remember no more than so many replies."""
+        keep = min(1.0, replies / self.replies)
+        self.replies, self.weight = self.replies * keep, self.weight * keep
+        self.n, self.t = self.n * keep, self.t * keep
+        self.nn, self.nt = self.nn * keep, self.nt * keep
+
+    def solve(self) -> None:
+        """Lengths that hardly differ cannot tell the overhead: it is then presumed to be small."""
+        n, t = self.n / self.weight, self.t / self.weight
+        spread = self.nn / self.weight - n * n
+        together = self.nt / self.weight - n * t
+        prior = 0.05 * n * n
+        slope = (together + prior * t / n) / (spread + prior)
+        self.token_s = min(max(slope, 0.0), t / n)
+        self.overhead_s = t - self.token_s * n
+
+
+class _Window:
+    """Replies since the last decision."""
+
+    __slots__ = ("expected_s", "ranks", "replies", "seconds", "skip")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self, skip: float = 0.0) -> None:
+        """Begin anew, without the next `skip` replies: those that come first are the quick ones."""
+        self.replies = self.ranks = 0
+        self.seconds = self.expected_s = 0.0
+        self.skip = skip
+
+    @property
+    def toll(self) -> float:
+        return self.seconds / self.expected_s
+
+    @property
+    def rank(self) -> float:
+        return self.ranks / self.replies
+
+
+@dataclass(slots=True)
+class _Trial:
+    limit_before: float
+    rank: float
+    toll: float
+    fit: _Fit | None
+
+
+class LatencyGuard:
+    """Finds, reply by reply, the limit above which requests only wait for each other.
+
+    >>> guard = LatencyGuard()
+    >>> for rank in range(1, 17):
+    ...     _ = guard.note(rank, seconds=1.0, tokens=100.0, limit=64.0)
+    >>> found = [guard.note(64, seconds=4.0, tokens=100.0, limit=64.0) for _ in range(80)]
+    >>> [round(limit, 1) for limit in found if limit], guard.is_trying
+    ([12.8], True)
+    """
+
+    def __init__(self, policy: LatencyPolicy | None = None) -> None:
+        self.policy = policy or LatencyPolicy()
+        self.knee: float | None = None
+        """Places that the server seems to have; None: no queue was found so far."""
+        self.growth_max: float | None = None
+        """The most that the limit may grow by in a round; None: the guard does not mind."""
+        self._fit = _Fit()
+        self._window = _Window()
+        self._fair = 1.0
+        self._recent = 1.0
+        self._slow_windows = 0
+        self._doubt: tuple[float, float] | None = None
+        self._trial: _Trial | None = None
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether a trial is under way; the limit is to stay as it is."""
+        return self._trial is not None
+
+    @property
+    def toll(self) -> float:
+        """What replies take, over what they may take, since the last decision; 1: just that."""
+        return self._window.toll / self._fair if self._window.replies else 1.0
+
+    def abandon(self, limit: float) -> None:
+        """Something else set the limit: what was being found out is void."""
+        self._trial = self._doubt = None
+        self._window.clear(limit)
+
+    def note(self, rank: int, seconds: float, tokens: float, limit: float) -> float | None:
+        """A reply came, to a request sent under the present limit.
+
+        Args:
+            rank: requests under way when it was sent, itself included.
+            seconds: from the request to the whole reply.
+            tokens: that it brought, more than 0; of parallel generations, for each.
+            limit: the present limit.
+
+        Returns:
+            The limit to use from now on; None: no other.
+        """
+        policy, fit, window = self.policy, self._fit, self._window
+        seconds = max(seconds, policy.seconds_min)
+        if rank <= policy.low_rank and fit.replies < policy.replies_min and self._trial is None:
+            fit.add(seconds, tokens)
+            fit.solve()
+            if fit.replies == policy.low_rank:
+                window.clear(min(limit, policy.settle_max))
+        if fit.replies < policy.low_rank:
+            return None
+        if window.skip > 0:
+            window.skip -= 1
+            return None
+        expected_s = fit.overhead_s + fit.token_s * tokens
+        toll = min(seconds / expected_s, policy.toll_of_one_max * max(self._fair, self._recent))
+        self._recent += (toll - self._recent) / policy.look_each
+        window.replies += 1
+        window.ranks += rank
+        window.expected_s += expected_s
+        window.seconds += toll * expected_s
+        if self._trial is not None:
+            return self._tried(self._trial, seconds, tokens, limit)
+        if window.replies % policy.look_each:
+            return None
+        return self._look(limit)
+
+    def _look(self, limit: float) -> float | None:
+        policy, window = self.policy, self._window
+        toll = self.toll
+        error = policy.noise * sqrt(1.0 / window.replies + 1.0 / self._fit.replies)
+        is_over = window.replies >= max(policy.replies_min, 2 * limit)
+        if self._doubt is not None:
+            return self._resolve(self._doubt, toll, limit) if is_over else None
+        is_slow = toll > policy.toll_max
+        if is_over:
+            self._slow_windows = self._slow_windows + 1 if is_slow else 0
+            is_slow &= toll > policy.toll_max + 2.0 * error or self._slow_windows >= policy.strikes
+        else:
+            is_slow = toll > policy.toll_at_once
+        if is_slow and limit > policy.limit_min:
+            return self._try(toll, limit)
+        if is_over:
+            self._conclude(toll, error, limit)
+        return None
+
+    def _resolve(self, doubt: tuple[float, float], toll: float, limit: float) -> float | None:
+        """The limit was given back: do requests take longer for it, or would they anyhow?"""
+        window, self._doubt = self._window, None
+        before, rank = doubt
+        if window.toll > before * sqrt(max(1.0, window.rank / rank)):
+            return self._try(toll, limit)
+        self._fair = max(1.0, window.toll)
+        window.clear()
+        return None
+
+    def _try(self, toll: float, limit: float) -> float:
+        policy, window = self.policy, self._window
+        self._slow_windows = 0
+        is_sure = self._fit.replies >= policy.sure_after
+        self._trial = _Trial(limit, window.rank, window.toll, None if is_sure else _Fit())
+        share = 1.0 if is_sure else policy.trial_share
+        found = max(policy.limit_min, share * window.rank / toll)
+        window.clear(found)
+        return found
+
+    def _conclude(self, toll: float, error: float, limit: float) -> None:
+        policy = self.policy
+        if toll < 1.0 - max(0.2, 2.0 * error):
+            self._fit.times(toll)
+            self._fit.solve()
+        elif self._fair > 1.0:
+            self._fair = max(1.0, self._fair * 0.99)  # what was slow once may be quick again
+        self._window.clear()
+        if self.knee is None or (limit > 1.5 * self.knee and toll < policy.toll_near):
+            self.knee = self.growth_max = None
+        elif toll < policy.toll_near:
+            self.growth_max = policy.growth_below
+        else:
+            self.growth_max = policy.growth_near if toll < policy.toll_held else 0.0
+
+    def _tried(self, trial: _Trial, seconds: float, tokens: float, limit: float) -> float | None:
+        policy, window = self.policy, self._window
+        if trial.fit is not None:
+            trial.fit.add(seconds, tokens)
+        if window.replies < max(policy.replies_min, limit):
+            return None
+        toll, self._trial = window.toll, None
+        if toll > sqrt(trial.toll * self._fair):
+            self._doubt = (toll, window.rank)
+            window.clear(trial.limit_before)
+            return trial.limit_before
+        self._fair = max(1.0, min(self._fair, toll))
+        knee = trial.rank * self._fair / trial.toll
+        if trial.fit is not None and self._fair == 1.0:
+            knee *= toll
+            self._fit.merge(trial.fit)
+            self._fit.fade(policy.memory)
+            self._fit.solve()
+        is_confirmed = self.knee is not None and 0.6 < knee / self.knee < 1.7
+        self.knee = sqrt(knee * self.knee) if self.knee and is_confirmed else knee
+        self.growth_max = policy.growth_near
+        found = max(policy.limit_min, policy.knee_share * self.knee)
+        window.clear(found)
+        return found

@@ -1,0 +1,264 @@
+"""The adaptive limit: its rules one by one, and what they come to against simulated servers."""
+
+from itertools import pairwise
+
+import pytest
+
+from distilabel.limits import Adaptive, AdaptivePolicy
+
+SECONDS = 0.5
+"""A reply."""
+
+
+def grown(ceiling: int, now: float = 1.0) -> Adaptive:
+    """A limit that has doubled up to its ceiling."""
+    adaptive = Adaptive(ceiling)
+    adaptive.sent(0.0)
+    adaptive.tick(now)
+    adaptive.ended()
+    return adaptive
+
+
+def fill(adaptive: Adaptive, now: float = 1.0) -> list:
+    """As many attempts as may be under way."""
+    return [adaptive.sent(now) for _ in range(adaptive.limit - adaptive.statistics().in_flight)]
+
+
+def succeed(adaptive: Adaptive, sent, seconds: float = SECONDS) -> None:
+    """One attempt ends well."""
+    adaptive.ended()
+    adaptive.succeeded(sent, seconds, 100.0)
+
+
+def refuse(adaptive: Adaptive, sent, now: float = 1.0) -> None:
+    """One attempt is refused."""
+    adaptive.ended()
+    adaptive.refused(now, sent)
+
+
+def clean_round(adaptive: Adaptive, rounds: int = 1) -> list[int]:
+    """Rounds in which all that may be sent is sent, and succeeds; the limit after each."""
+    limits = []
+    for _ in range(rounds):
+        for sent in fill(adaptive):
+            succeed(adaptive, sent)
+        limits.append(adaptive.limit)
+    return limits
+
+
+def refused_once(ceiling: int) -> Adaptive:
+    """A limit that was refused one request, and nothing is under way."""
+    adaptive = grown(ceiling)
+    attempts = fill(adaptive)
+    refuse(adaptive, attempts.pop())
+    for sent in attempts:
+        succeed(adaptive, sent)
+    return adaptive
+
+
+def test_it_starts_with_eight():
+    """Before anything is known eight may be under way, or the ceiling if that is lower."""
+    assert Adaptive(100).limit == 8
+    assert Adaptive(3).limit == 3
+
+
+def test_it_doubles_by_the_clock_until_the_ceiling():
+    """Each 25 ms without a signal double the limit."""
+    adaptive = Adaptive(100)
+    adaptive.sent(0.0)
+    limits = []
+    for step in range(1, 6):
+        adaptive.tick(step * 0.0251)
+        limits.append(adaptive.limit)
+    assert limits == [16, 32, 64, 100, 100]
+    assert not adaptive.is_ramping
+
+
+def test_without_a_ceiling_of_the_users_replies_decide_beyond_64():
+    """The clock takes the limit to 64 at most; from there each success adds one."""
+    adaptive = Adaptive(10_000, ramp_to=64)
+    adaptive.sent(0.0)
+    adaptive.tick(60.0)
+    assert adaptive.limit == 64
+    attempts = fill(adaptive)
+    for sent in attempts[:10]:
+        succeed(adaptive, sent)
+        fill(adaptive)
+    assert adaptive.limit == 74
+
+
+def test_it_does_not_grow_when_it_is_not_used():
+    """Ten successes one after another need no more than one permit, and get no more."""
+    adaptive = Adaptive(10_000, ramp_to=8)
+    for _ in range(10):
+        succeed(adaptive, adaptive.sent(1.0))
+    assert adaptive.limit == 8
+
+
+def test_one_volley_of_refusals_is_one_cut():
+    """Of all that was sent before a cut, no refusal counts as another one."""
+    adaptive = grown(100)
+    attempts = fill(adaptive)
+    for sent in attempts[:20]:
+        succeed(adaptive, sent)
+    for sent in attempts[20:40]:
+        refuse(adaptive, sent)
+    assert adaptive.statistics().cuts == 1
+    assert 50 <= adaptive.limit <= 60  # that many were left standing
+
+
+def test_the_first_volley_cuts_to_what_is_left_standing():
+    """Of 256 at once the server took 40: that is about what it can take."""
+    adaptive = grown(256)
+    for sent in fill(adaptive)[40:]:
+        refuse(adaptive, sent)
+    assert 36 <= adaptive.limit <= 40
+
+
+def test_a_later_volley_leaves_most_of_the_limit():
+    """However many refusals a volley has, at least 0.7 of the limit is left of it."""
+    adaptive = refused_once(100)
+    before = clean_round(adaptive)[-1]
+    for sent in fill(adaptive)[1:]:
+        refuse(adaptive, sent)
+    assert adaptive.statistics().cuts == 2
+    assert adaptive.limit >= 0.7 * before - 1
+
+
+def test_a_refusal_from_before_the_cut_says_nothing():
+    """Refusals of requests that were sent two cuts ago change nothing."""
+    adaptive = grown(100)
+    old, *others = fill(adaptive)
+    refuse(adaptive, others.pop())
+    refuse(adaptive, adaptive.sent(1.0))
+    before = adaptive.statistics()
+    refuse(adaptive, old)
+    after = adaptive.statistics()
+    assert (after.cuts, after.limit) == (before.cuts, before.limit)
+
+
+def test_it_grows_again_slowly_then_faster():
+    """Clean rounds after a second volley give back ever more, at most a quarter at once."""
+    adaptive = refused_once(1000)
+    for sent in fill(adaptive)[500:]:
+        refuse(adaptive, sent)
+    limits = clean_round(adaptive, 30)
+    steps = [after / before for before, after in pairwise(limits)]
+    assert limits == sorted(limits)
+    assert max(steps) <= 1.26
+    assert min(steps[:10]) < 1.02
+    assert limits[-1] == 1000
+
+
+def test_after_a_refusal_attempts_leave_one_by_one():
+    """Once refused, attempts leave at even distances, after a long pause too."""
+    adaptive = grown(100)
+    attempts = fill(adaptive)
+    for sent in attempts[:50]:
+        succeed(adaptive, sent)
+    refuse(adaptive, attempts[50])
+    for sent in attempts[51:]:
+        succeed(adaptive, sent)
+    clean_round(adaptive)
+    rate = adaptive.statistics().rate_per_s
+    assert rate is not None
+    now = 100.0  # after a pause
+    left = []
+    while len(left) < 10:
+        now += adaptive.wait_s(now)
+        adaptive.sent(now)
+        left.append(now)
+    distances = [after - before for before, after in pairwise(left)]
+    assert distances == pytest.approx([1 / rate] * 9)
+
+
+def test_without_a_refusal_nothing_is_paced():
+    """A limit that was never refused sends as fast as it may."""
+    adaptive = grown(100)
+    for _ in fill(adaptive):
+        assert adaptive.wait_s(1.0) == 0.0
+
+
+def test_too_few_file_descriptors_lower_the_ceiling():
+    """When there is none for a connection, no more are opened than there are, from then on."""
+    adaptive = grown(256)
+    attempts = fill(adaptive)
+    for _ in attempts[30:]:
+        adaptive.ended()
+    adaptive.starved()
+    assert adaptive.limit == adaptive.ceiling == 30
+    for sent in attempts[:30]:
+        succeed(adaptive, sent)
+    assert clean_round(adaptive, 30)[-1] == 30
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4])
+@pytest.mark.parametrize("slowdown", [10.0, 1000.0])
+def test_slow_replies_starve_no_small_limit(limit, slowdown):
+    """At limits of 1 to 4 replies may take a thousand times as long: all permits stay."""
+    adaptive = Adaptive(limit)
+    clean_round(adaptive, 20)
+    for _ in range(500):
+        for sent in fill(adaptive):
+            succeed(adaptive, sent, SECONDS * slowdown)
+    assert adaptive.limit == limit
+
+
+def test_a_server_that_became_slower_is_not_starved():
+    """Replies that stay slow at a lower limit give the limit back."""
+    adaptive = grown(64)
+    clean_round(adaptive, 20)
+    for _ in range(40):
+        for sent in fill(adaptive):
+            succeed(adaptive, sent, 3 * SECONDS)
+    assert adaptive.limit == 64
+
+
+def test_a_slow_first_reply_does_not_blind_the_guard(simulation):
+    """After a start with replies ten times too slow, a queue is found all the same."""
+    guard = Adaptive(64).guard
+    for _ in range(16):
+        guard.note(8, 10.0, 100.0, 64.0)
+    for _ in range(1000):
+        assert guard.note(60, 1.0, 100.0, 64.0) is None
+    found = [guard.note(64, 3.0, 100.0, 64.0) for _ in range(400)]
+    assert any(limit is not None and limit < 40 for limit in found)
+
+
+def test_numbers_that_no_user_may_break_are_the_documented_ones():
+    """The start, the cuts and the growth are those of the design page."""
+    policy = AdaptivePolicy()
+    assert (policy.start, policy.cut, policy.growth_max) == (8, 0.9, 0.25)
+
+
+# Against the simulated servers of benchmarks/adaptive.py.
+
+
+@pytest.mark.parametrize("rate", [20.0, 100.0])
+@pytest.mark.parametrize("burst", [0.0, 1.0, 10.0])
+def test_a_quota_that_halves_and_returns_is_followed(simulation, rate, burst):
+    """Within a tenth of an oracle's goodput, at most 3 % throttled after the first minute."""
+    server = simulation.Server("quota", rate=rate, burst=burst)
+    run = simulation.quota_run(server, Adaptive(512), 60.0, seed=11)
+    assert run.goodput >= 0.85 if burst == 0.0 and rate < 50 else run.goodput >= 0.9
+    assert run.throttled <= 0.03
+
+
+@pytest.mark.parametrize("slots", [16, 32, 64])
+@pytest.mark.parametrize("tokens_sigma", [0.0, 1.0])
+def test_a_queue_is_found_and_the_server_kept_busy(simulation, slots, tokens_sigma):
+    """Latency within 1.5 times an idle server's at 95 % of its throughput (90 for odd lengths)."""
+    server = simulation.Server("slots", slots=slots, tokens_sigma=tokens_sigma)
+    runs = [simulation.queue_run(server, Adaptive(256), 240.0, seed) for seed in (21, 22, 23)]
+    assert sum(run.latency for run in runs) / 3 <= 1.5
+    assert sum(run.throughput for run in runs) / 3 >= (0.95 if tokens_sigma == 0.0 else 0.9)
+
+
+@pytest.mark.parametrize("tokens_sigma", [0.0, 1.0])
+def test_noise_alone_costs_little(simulation, tokens_sigma):
+    """Where nothing queues, lognormal latencies (sigma 0.6) cost at most 5 % of the throughput."""
+    server = simulation.Server("slots", slots=1000, tokens_sigma=tokens_sigma)
+    for seed in (31, 32, 33):
+        adaptive = simulation.queue_run(server, Adaptive(64), 300.0, seed)
+        fixed = simulation.queue_run(server, simulation.Fixed(64), 300.0, seed)
+        assert adaptive.throughput >= 0.95 * fixed.throughput
