@@ -167,7 +167,7 @@ def _call(python: Path, client: Client, job: Job, timeout_s: float) -> bytes:
     environment = os.environ | _QUIET | {"HOME": job.directory}
     if client.is_peer:
         environment.pop("PYTHONPATH", None)  # two packages are called distilabel
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [python, _PROGRAMS / f"{client.program}.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -175,13 +175,13 @@ def _call(python: Path, client: Client, job: Job, timeout_s: float) -> bytes:
         env=environment,
         cwd=job.directory,
         start_new_session=True,  # so that its own children end with it
-    )
-    try:
-        output, errors = process.communicate(msgspec.json.encode(job), timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise _ClientError(f"not done after {timeout_s:g} s") from None
-    finally:
-        _end(process)
+    ) as process:
+        try:
+            output, errors = process.communicate(msgspec.json.encode(job), timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise _ClientError(f"not done after {timeout_s:g} s") from None
+        finally:
+            _end(process)
     if process.returncode:
         lines = errors.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise _ClientError(lines[-1])
@@ -192,7 +192,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """The whole session of a client, if anything of it is left."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _endpoint_cpu_s(endpoint: EndpointProcess) -> float:

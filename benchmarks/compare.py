@@ -79,6 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sigma", type=float, default=0.6, help="how scattered they are (0.6)")
     parser.add_argument("--seed", type=int, default=1, help="of the latencies (1)")
     parser.add_argument("--stages", type=int, nargs="+", choices=[1, 2], default=[1, 2])
+    parser.add_argument("--rows", type=int, help="for every client, instead of the usual number")
     parser.add_argument("--rounds", type=int, help="3 without latency and in one stage, else 1")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for a client (300)")
     parser.add_argument("--markdown", help="write the table to this file, too")
@@ -145,12 +146,12 @@ def _measure(
     console: Console,
 ) -> dict[str, Outcome]:
     is_quick = not setting.median_s and setting.stages == 1
-    rounds = options.rounds or (_ROUNDS if is_quick or options.full else 1)
+    rounds = options.rounds or (_ROUNDS if is_quick else 1)
     best: dict[str, Outcome] = {}
     with SimulatedEndpoint.process(latency=setting.latency, ledger="counters") as endpoint:
         for turn in range(rounds):
             for client in _turn(setting, options, turn):
-                rows = _rows(setting, client)
+                rows = options.rows or _rows(setting, client)
                 if client.name in problems:
                     best[client.name] = Outcome(rows, problem=problems[client.name])
                     continue
@@ -255,15 +256,13 @@ def _verdicts(blocks: Blocks) -> list[tuple[str, bool]]:
 
 
 def _markdown(blocks: Blocks, machine: list[str], verdicts: list[tuple[str, bool]]) -> str:
-    lines = ["```", *machine, "```", ""]
+    blank = [""] * len(_HEAD)
+    rows = [list(_HEAD), ["---"] + ["--:"] * (len(_HEAD) - 1)]
     for setting, outcomes in blocks.items():
-        lines += [f"**{setting}**", "", f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
-        for cells in _block(setting, outcomes):
-            padded = cells + [""] * (len(_HEAD) - len(cells))
-            lines.append(f"| {' | '.join(padded)} |")
-        lines.append("")
-    lines += [f"- {'met' if is_met else '**missed**'}: {text}" for text, is_met in verdicts]
-    return "\n".join(lines) + "\n"
+        rows += [[f"**{setting}**"], *_block(setting, outcomes)]
+    table = [f"| {' | '.join((cells + blank)[: len(_HEAD)])} |" for cells in rows]
+    found = [f"- {'met' if is_met else '**missed**'}: {text}" for text, is_met in verdicts]
+    return "\n".join(["```", *machine, "```", "", *table, "", *found]) + "\n"
 
 
 if __name__ == "__main__":
