@@ -4,6 +4,7 @@ from distilabel.limits.adaptive import Adaptive, AdaptivePolicy, AdaptiveStatist
 from distilabel.limits.breaker import Breaker
 from distilabel.limits.health import Health, HealthPolicy, HealthStatistics
 from distilabel.limits.permits import PermitPool, PermitStatistics
+from distilabel.limits.rate import Rate, RateStatistics
 from distilabel.limits.retry import RetryPolicy, RetryState
 from distilabel.limits.retry_after import parse_retry_after
 
@@ -17,6 +18,8 @@ __all__ = [
     "HealthStatistics",
     "PermitPool",
     "PermitStatistics",
+    "Rate",
+    "RateStatistics",
     "RetryPolicy",
     "RetryState",
     "Sent",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["parse_retry_after"]
+__all__ = ["parse_duration", "parse_retry_after"]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -83,14 +83,19 @@ def _moment(text: str | None) -> datetime | None:
 
 def _reset(headers: Mapping[str, str]) -> float | None:
     waits = [
-        _duration(headers.get(f"x-ratelimit-reset-{kind}"))
+        parse_duration(headers.get(f"x-ratelimit-reset-{kind}"))
         for kind in ("requests", "tokens")
         if _number(headers.get(f"x-ratelimit-remaining-{kind}"), 1.0) == 0.0
     ]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _duration(text: str | None) -> float | None:
+def parse_duration(text: str | None) -> float | None:
+    """Seconds that OpenAI's `6m0s`, `1.5s` or `20ms`, or a plain number, stand for; else None.
+
+    >>> parse_duration("6m0s"), parse_duration("20ms"), parse_duration("7"), parse_duration("soon")
+    (360.0, 0.02, 7.0, None)
+    """
     if text is None:
         return None
     if _DURATION.fullmatch(text.strip()):
