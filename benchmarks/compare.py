@@ -20,6 +20,7 @@ on the machine can only add to it. Compare figures of one run alone.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -56,7 +57,9 @@ def main() -> None:
         setting: _measure(setting, pythons, problems, options, console)
         for setting in _settings(options)
     }
+    machine.append(f"load average at the end: {os.getloadavg()[0]:.1f}")
     console.print(_table(blocks))
+    console.print(machine[-1])
     verdicts = _verdicts(blocks)
     for text, is_met in verdicts:
         console.print(f"{'met' if is_met else 'MISSED'}: {text}")

@@ -39,6 +39,7 @@ __all__ = [
     "GENERATOR",
     "INSTRUCTION",
     "JUDGE",
+    "PARAMETERS",
     "TEXTS",
     "Clock",
     "Job",
@@ -50,6 +51,8 @@ __all__ = [
 
 GENERATOR, JUDGE = "gpt-4o-mini", "gpt-4o"
 """Two models, as an endpoint would have them; both are known to every client's price list."""
+PARAMETERS = {"temperature": 1.0, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+"""What this library sends by default, so that a body by hand is as long as one of ours."""
 INSTRUCTION, TEXTS = "<<instruction>>", ("<<text 1>>", "<<text 2>>")
 """What stands in a judge's prompt for the row's own words."""
 _WARM_UP_ROWS = 16

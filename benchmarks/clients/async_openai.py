@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from _protocol import GENERATOR, JUDGE, Clock, Job, ratings, run
+from _protocol import GENERATOR, JUDGE, PARAMETERS, Clock, Job, ratings, run
 from openai import AsyncOpenAI
 
 
@@ -16,7 +16,7 @@ async def _work(job: Job, clock: Clock) -> list[dict[str, Any]]:
 
     async def ask(model: str, messages: Any, n: int) -> list[str]:
         completion = await client.chat.completions.create(
-            model=model, messages=messages, n=n, max_tokens=job.max_tokens, temperature=1.0
+            model=model, messages=messages, n=n, max_tokens=job.max_tokens, **PARAMETERS
         )
         return [choice.message.content or "" for choice in completion.choices]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
-from _protocol import GENERATOR, JUDGE, Clock, Job, ratings, run
+from _protocol import GENERATOR, JUDGE, PARAMETERS, Clock, Job, ratings, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +64,8 @@ class _Loop:
             "model": model,
             "messages": messages,
             "max_tokens": self._job.max_tokens,
-            "temperature": 1.0,
             "n": n,
+            **PARAMETERS,
         }
         data = _encode(body)
         async with self._session.post(self._url, data=data, headers=_HEADERS) as response:
