@@ -43,6 +43,8 @@ __all__ = ["GROUP_BYTES_MAX", "GROUP_RECORDS_MAX", "Writer", "WriterStatistics"]
 
 GROUP_RECORDS_MAX = 256
 GROUP_BYTES_MAX = 4 << 20
+_WORTH_A_COMMIT = 64
+"""As many records are not kept waiting for more."""
 
 T = TypeVar("T")
 _Future: TypeAlias = "asyncio.Future[Any]"
@@ -192,12 +194,16 @@ class Writer:
     def _send_soon(self) -> None:
         if self._gathering.records and not (self._under_way or self._is_sending):
             self._is_sending = True
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._send, self._gathering.records)
 
-    def _send(self) -> None:
-        """Hand over what has gathered; while the thread is at work, it goes on gathering."""
+    def _send(self, records: int) -> None:
+        """Hand over what has gathered, unless this round of the loop has brought more."""
         self._is_sending = False
-        if self._gathering.records and not self._under_way:
+        if self._under_way:
+            return  # it goes on gathering
+        if records < self._gathering.records < _WORTH_A_COMMIT:
+            self._send_soon()
+        elif self._gathering.records:
             self._hand_over()
 
     def _hand_over(self) -> None:

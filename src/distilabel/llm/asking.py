@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -107,7 +108,7 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
         DispatchStoppedError: the run is stopping.
     """
     state = llm.retry_policy.start()
-    started = anyio.current_time()
+    started = get_running_loop().time()
     while True:
         kept, is_bought = None, False
         try:
@@ -167,7 +168,7 @@ async def _send(
             _pass("before_send")
             reply = await llm.attempt(call)
             _pass("after_body")
-            kept = KeptReply(reply, state.attempts, anyio.current_time() - started)
+            kept = KeptReply(reply, state.attempts, get_running_loop().time() - started)
             if context.recorder is not None:
                 context.recorder.keep(call, state.paid, kept)
         except CallError:
