@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from distilabel.limits import PermitStatistics
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
-    from distilabel.pipeline.source import RowSource
+    from distilabel.pipeline.source import Rows
     from distilabel.pipeline.stages import Draft
     from distilabel.types import RunSummary
 
@@ -92,7 +92,7 @@ class Run:
         self,
         plan: Plan,
         settings: RunSettings,
-        source: RowSource,
+        source: Rows,
         observers: tuple[Observer, ...] = (),
         journal: Journal | None = None,
     ) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import anyio
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RowSource",
+    "Rows",
     "RowsLike",
     "as_dataset",
     "declared_features",
@@ -46,13 +47,25 @@ _DATASET_READ_ROWS = 128
 _SAMPLE_ROWS = 100
 
 
+class Rows(Protocol):
+    """Rows with their place in the input, one at a time."""
+
+    total: int | None
+    """How many there are; None if that is not known."""
+
+    async def take(self) -> tuple[int, InputRow] | None:
+        """The next row and its place; None at the end."""
+        ...
+
+
 class RowSource:
-    """Rows with their place in the input, one at a time.
+    """Rows in the order of the input.
 
     Args:
         batches: lists of rows; no list is empty.
         total: how many rows there are; None if that is not known.
         columns: the rows' columns, if they are known before the first row is.
+        can_look_ahead: rows may be read before they are needed: they are there, and not large.
     """
 
     def __init__(
@@ -61,8 +74,10 @@ class RowSource:
         *,
         total: int | None,
         columns: tuple[str, ...] | None,
+        can_look_ahead: bool = False,
     ) -> None:
         self.total = total
+        self.can_look_ahead = can_look_ahead
         self._columns = columns
         self._batches = batches
         self._ready: deque[Any] = deque()
@@ -73,6 +88,18 @@ class RowSource:
         if not self._ready and not await self._read():
             return None
         return _checked(self._ready[0], self._next_index)
+
+    @property
+    def ready(self) -> int:
+        """Rows that were read and not taken."""
+        return len(self._ready)
+
+    async def look(self, rows: int) -> list[InputRow]:
+        """Up to so many of the next rows, which stay to be taken: of those that may be read."""
+        while len(self._ready) < rows and (self.can_look_ahead or not self._ready):
+            if not await self._read():
+                break
+        return [row for row in islice(self._ready, rows) if isinstance(row, Mapping)]
 
     async def columns(self) -> tuple[str, ...] | None:
         """The columns of the rows; None if there are no rows to tell."""
@@ -118,14 +145,15 @@ def open_source(
         if only_columns is not None:
             read = read.select_columns([name for name in columns if name in only_columns])
         batches = _in_place(_dataset_batches(read, max(batch_size, _DATASET_READ_ROWS)))
-        return RowSource(batches, total=len(dataset), columns=columns)
+        is_light = set(read.column_names) <= set(plain_columns(rows))
+        return RowSource(batches, total=len(dataset), columns=columns, can_look_ahead=is_light)
     if isinstance(rows, Mapping | str | bytes):
         raise ConfigurationError(_hint_for(rows))
     if isinstance(rows, AsyncIterable):
         return RowSource(_async_batches(rows), total=None, columns=None)
     if isinstance(rows, Sequence):
         batches = _in_place(_list_batches(rows, batch_size))
-        return RowSource(batches, total=len(rows), columns=None)
+        return RowSource(batches, total=len(rows), columns=None, can_look_ahead=True)
     if isinstance(rows, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         return RowSource(_thread_batches(rows, batch_size), total=None, columns=None)
     raise ConfigurationError(

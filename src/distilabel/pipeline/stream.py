@@ -17,6 +17,7 @@ from distilabel import failpoints
 from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
 from distilabel.pipeline.keeping import open_kept
+from distilabel.pipeline.looking_ahead import near_rows
 from distilabel.pipeline.plan import make_plan, user_columns_read
 from distilabel.pipeline.run import Run
 from distilabel.pipeline.source import (
@@ -164,7 +165,11 @@ async def open_stream(
                 await held.enter_async_context(llm.session())
         bar = ProgressBar() if settings.display_progress_bar else None
         watching = observers if bar is None else (*observers, bar.observe)
-        run = Run(plan, settings, source, watching, None if journal is None else journal.opened)
+        near = await near_rows(plan, settings, source)
+        if near is not None:
+            watching = (*watching, near.observe)
+        kept_in = None if journal is None else journal.opened
+        run = Run(plan, settings, near or source, watching, kept_in)
         if journal is not None:
             journal.on_failure = run.fail
         if switch is not None:

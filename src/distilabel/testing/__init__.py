@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from distilabel.testing.latency import Latency
     from distilabel.testing.ledger import Ledger, LedgerEntry, LedgerReport
     from distilabel.testing.process import EndpointProcess
+    from distilabel.testing.prompt_cache import PromptCache, PromptCacheStatistics
     from distilabel.testing.request import Completion, SimRequest
     from distilabel.testing.scripted import ScriptedLLM
     from distilabel.testing.serve import ServeOptions, serve
@@ -67,6 +68,8 @@ __all__ = [
     "LedgerReport",
     "MalformedJson",
     "NeverAnswers",
+    "PromptCache",
+    "PromptCacheStatistics",
     "Reset",
     "Script",
     "ScriptedLLM",
@@ -99,6 +102,8 @@ _HOMES = {
     "LedgerReport": "ledger",
     "MalformedJson": "faults",
     "NeverAnswers": "faults",
+    "PromptCache": "prompt_cache",
+    "PromptCacheStatistics": "prompt_cache",
     "Reset": "faults",
     "Script": "faults",
     "ScriptedLLM": "scripted",

@@ -84,7 +84,7 @@ class Answers:
             return self._administer(request, http, route, now_s)
         try:
             self._check(request)
-            return self._throttle(request, now_s) or self._generate(request, route)
+            return self._throttle(request, now_s) or self._generate(request, route, now_s)
         except InvalidBodyError as error:
             return self._error(request, error)
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
@@ -145,13 +145,18 @@ class Answers:
         further = rate_limit_headers(bucket.statistics()) + retry_after_headers(wait_s)
         return self._error(request, InvalidBodyError(message, status=429), further)
 
-    def _generate(self, request: SimRequest, route: Route) -> Reply:
+    def _generate(self, request: SimRequest, route: Route, now_s: float) -> Reply:
         completions = _completions(self._write(request), request.n)
         headers = self.headers(request)
         if self._settings.bucket is not None:
             headers += rate_limit_headers(self._settings.bucket.statistics())
         if request.route == "chat":
-            return Reply(200, openai_api.chat_body(request, completions, self._date_s), headers)
+            cache = self._settings.prompt_cache
+            cached = None
+            if cache is not None:
+                cached = cache.look_up(request.model, request.prompt, now_s)
+            body = openai_api.chat_body(request, completions, self._date_s, cached)
+            return Reply(200, body, headers)
         headers += tgi_api.generation_headers(request, completions)
         body = tgi_api.generation_body(request, completions, is_list=route.is_list)
         return Reply(200, body, headers)

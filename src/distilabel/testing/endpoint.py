@@ -29,6 +29,7 @@ from distilabel.testing.faults import Script
 from distilabel.testing.hub_api import HubEndpoint
 from distilabel.testing.latency import Latency
 from distilabel.testing.ledger import Detail, Ledger
+from distilabel.testing.prompt_cache import PromptCache
 from distilabel.testing.request import ReplyFunction
 from distilabel.testing.settings import Capacity, Settings, split_capacity
 from distilabel.testing.simulator import Simulator
@@ -98,6 +99,8 @@ class SimulatedEndpoint:
         endpoints: the Inference Endpoints of the hub; None for any name, running.
         seed: decides the replies that nobody wrote.
         ledger: how much is kept of each call: ``calls``, ``bodies`` or ``counters``.
+        prompt_cache: has chat replies say how many tokens of their prompt were cached; None: they
+            say nothing of it.
         host: where to listen.
         port: where to listen; 0 takes any that is free.
 
@@ -121,6 +124,7 @@ class SimulatedEndpoint:
         endpoints: Sequence[HubEndpoint] | None = None,
         seed: int = 0,
         ledger: Detail = "calls",
+        prompt_cache: PromptCache | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -137,6 +141,7 @@ class SimulatedEndpoint:
             endpoints=None if endpoints is None else tuple(endpoints),
             seed=seed,
             ledger=ledger,
+            prompt_cache=prompt_cache,
         )
         self._address = (host, port)
         self._simulator: Simulator | None = None

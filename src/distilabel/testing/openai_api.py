@@ -24,9 +24,10 @@ _encode = msgspec.json.Encoder().encode
 
 _CHAT = (
     b'{"id":"chatcmpl-sim%08x","object":"chat.completion","created":%d,"model":%b,"choices":[%b],'
-    b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d},'
+    b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d%b},'
     b'"service_tier":"default","system_fingerprint":"fp_simulated"}'
 )
+_CACHED = b',"prompt_tokens_details":{"cached_tokens":%d}'
 _CHOICE = (
     b'{"index":%d,"message":{"role":"assistant","content":%b,"refusal":null},'
     b'"logprobs":null,"finish_reason":%b}'
@@ -111,7 +112,12 @@ def read_chat(body: Mapping[str, object]) -> Asked:
     )
 
 
-def chat_body(request: SimRequest, completions: Sequence[Completion], created_s: int) -> bytes:
+def chat_body(
+    request: SimRequest,
+    completions: Sequence[Completion],
+    created_s: int,
+    cached_tokens: int | None = None,
+) -> bytes:
     """A chat completion with these choices, and its usage."""
     choices = [
         _CHOICE % (index, _encode(completion.text), _encode(completion.finish_reason))
@@ -127,6 +133,7 @@ def chat_body(request: SimRequest, completions: Sequence[Completion], created_s:
         asked,
         written,
         asked + written,
+        b"" if cached_tokens is None else _CACHED % cached_tokens,
     )
 
 

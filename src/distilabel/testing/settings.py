@@ -9,6 +9,7 @@ from distilabel.testing.faults import Script
 from distilabel.testing.hub_api import HubEndpoint
 from distilabel.testing.latency import Latency
 from distilabel.testing.ledger import Detail
+from distilabel.testing.prompt_cache import PromptCache
 from distilabel.testing.request import ReplyFunction
 
 __all__ = ["Capacity", "Settings", "split_capacity"]
@@ -32,6 +33,7 @@ class Settings:
         endpoints: the Inference Endpoints that exist; None for any, running.
         seed: decides the replies that nobody wrote.
         ledger: how much is kept of each call.
+        prompt_cache: what is remembered of prompts; None: nothing, and no usage says of it.
     """
 
     latency: Latency = field(default_factory=Latency)
@@ -45,6 +47,7 @@ class Settings:
     endpoints: tuple[HubEndpoint, ...] | None = None
     seed: int = 0
     ledger: Detail = "calls"
+    prompt_cache: PromptCache | None = None
 
 
 def split_capacity(

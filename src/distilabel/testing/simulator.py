@@ -93,6 +93,8 @@ class Simulator:
         """Begin anew: the ledger, the order of arrival, the draws, the endpoints' states."""
         self.ledger.clear()
         self._answers.hub.begin(now_s)
+        if self.settings.prompt_cache is not None:
+            self.settings.prompt_cache.clear()
         self._begin()
 
     def receive(self, http: HttpRequest, now_s: float) -> Plan:
@@ -115,6 +117,9 @@ class Simulator:
             return
         status = 0 if is_abandoned else plan.outgoing.status
         delivered = is_delivered and plan.outgoing.is_whole
+        cache = self.settings.prompt_cache
+        if cache is not None and status == 200 and plan.request.is_generation:
+            cache.add(plan.request.model, plan.request.prompt, now_s)
         ledger.close(
             route, plan.body_hash, status, is_delivered=delivered, is_abandoned=is_abandoned
         )
