@@ -36,7 +36,7 @@ from _machine import describe
 from distilabel.testing import SimulatedEndpoint
 
 _ROOT = Path(__file__).parents[1]
-_WIDTH = 118
+_WIDTH = 126
 _HEAD = ("client", "rows", "rows/s", "CPU", "x bare", "first row", "x ideal", "memory", "endpoint")
 _REFERENCE = 512
 """In flight, where the peers are measured, too."""
