@@ -60,7 +60,8 @@ class CallRecorder:
         self._backend = backend_digest(llm)
         self._heeds_first_generation = llm.heeds_first_generation
         found = None if journal is None else journal.found
-        self._may_find = found is not None and bool(found.calls or found.ancestor_calls)
+        self.may_find = found is not None and bool(found.calls or found.ancestor_calls)
+        """Whether earlier runs have left anything."""
 
     def of_row(self, draft: Draft) -> RowRecorder:
         """What one row asks."""
@@ -73,13 +74,13 @@ class CallRecorder:
 
     async def find(self, draft: Draft, call: Call, paid_try: int) -> KeptReply | None:
         """The reply that an earlier run kept for this call."""
-        if not self._may_find:
+        if not self.may_find:
             return None
         return await self.find_key(self._key(draft, call, paid_try))
 
     async def find_key(self, key: bytes) -> KeptReply | None:
         """The reply that an earlier run kept under this key."""
-        if self._journal is None or not self._may_find:
+        if self._journal is None or not self.may_find:
             return None
         return _kept(await self._journal.find(key))
 

@@ -19,9 +19,10 @@ Rules:
 
 from __future__ import annotations
 
-import sys
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from sys import getsizeof
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -57,18 +58,9 @@ class SharingStatistics:
     """About what they take."""
 
 
-class _Remembered(NamedTuple):
-    """A reply, in the order of its latest use."""
-
-    kept: KeptReply
-    is_reused: bool
-    """An earlier run had made the call."""
-    bytes: int
-
-    def shared(self) -> KeptReply:
-        """The reply for another row, without what it took: that is counted once."""
-        reply = replace(self.kept.reply, usage=None)
-        return KeptReply(reply, attempts=0, seconds=0.0, is_shared=not self.is_reused)
+_Remembered: TypeAlias = tuple[KeptReply, bool, int]
+"""A reply, whether an earlier run had made the call, and the bytes that it takes. A plain tuple:
+one is made for each call."""
 
 
 @dataclass(slots=True)
@@ -93,7 +85,7 @@ class SharedCalls:
         self._recorder = recorder
         self._bytes_max = bytes_max
         self._under_way: dict[bytes, _Waiting | None] = {}
-        self._replies: dict[bytes, _Remembered] = {}
+        self._replies: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._bytes = 0
         self._forgotten = Occurrences() if recorder.has_journal else None
         self._has_forgotten = False
@@ -107,6 +99,18 @@ class SharedCalls:
         waiting = sum(each.rows for each in self._under_way.values() if each is not None)
         return SharingStatistics(len(self._under_way), waiting, len(self._replies), self._bytes)
 
+    def is_first(self, key: bytes) -> bool:
+        """Whether nobody asks or has asked for this: then the caller is its asker.
+
+        What `find` finds out, for the usual case, and without a turn of the loop.
+        """
+        if key in self._replies or key in self._under_way:
+            return False
+        if self._recorder.may_find or self._is_forgotten(key):
+            return False
+        self._under_way[key] = None
+        return True
+
     async def find(self, key: bytes) -> KeptReply | None:
         """The reply of an equal call; None: the caller is its asker, and is to say how it ends.
 
@@ -115,13 +119,13 @@ class SharedCalls:
             InvalidReplyError: an equal call was paid for, and of no use.
             JournalCorruptError: its record is damaged.
         """
-        while (known := self._replies.pop(key, None)) is None:
+        while (known := self._replies.get(key)) is None:
             if key not in self._under_way:
                 return await self._look_up(key)
             if (kept := await self._wait(key)) is not None:
                 return kept
-        self._replies[key] = known  # it is the latest used now
-        return known.shared()
+        self._replies.move_to_end(key)
+        return _shared(known)
 
     def bought(self, key: bytes, kept: KeptReply) -> None:
         """The asker has a reply, and has kept it."""
@@ -149,7 +153,7 @@ class SharedCalls:
         if kept is None:
             return None
         remembered = self._settle(key, kept, is_reused=is_reused)
-        return remembered.shared() if is_forgotten else kept
+        return _shared(remembered) if is_forgotten else kept
 
     async def _wait(self, key: bytes) -> KeptReply | None:
         """The reply of the call under way; None: it came to nothing, and somebody else may ask."""
@@ -163,22 +167,23 @@ class SharedCalls:
             waiting.rows -= 1
         if waiting.error is not None:
             raise _again(waiting.error) from waiting.error
-        return None if waiting.reply is None else waiting.reply.shared()
+        return None if waiting.reply is None else _shared(waiting.reply)
 
     def _settle(self, key: bytes, kept: KeptReply, *, is_reused: bool) -> _Remembered:
-        size = _REPLY_BYTES + sum(map(sys.getsizeof, kept.reply.texts))
-        remembered = self._replies[key] = _Remembered(kept, is_reused, size)
+        size = sum(map(getsizeof, kept.reply.texts), _REPLY_BYTES)
+        remembered = self._replies[key] = kept, is_reused, size
         self._bytes += size
         while self._bytes > self._bytes_max:
-            self._forget(next(iter(self._replies)))
+            self._forget()
         waiting = self._under_way.pop(key, None)
         if waiting is not None:
             waiting.reply = remembered
             waiting.told.set()
         return remembered
 
-    def _forget(self, key: bytes) -> None:
-        self._bytes -= self._replies.pop(key).bytes
+    def _forget(self) -> None:
+        key, (_, _, size) = self._replies.popitem(last=False)
+        self._bytes -= size
         if self._forgotten is not None:
             self._forgotten.count(key)
             self._has_forgotten = True
@@ -190,35 +195,44 @@ class SharedCalls:
 class SharedRecorder:
     """`SharedCalls` for one row: what `llm.asking` asks."""
 
-    __slots__ = ("_calls", "_draft", "_keys", "_recorder")
+    __slots__ = ("_call", "_calls", "_draft", "_key", "_paid_try", "_recorder")
 
     def __init__(self, calls: SharedCalls, recorder: CallRecorder, draft: Draft) -> None:
         self._calls = calls
         self._recorder = recorder
         self._draft = draft
-        self._keys: dict[tuple[int, int, int], bytes] = {}
+        self._call: Call | None = None
+        self._paid_try = 0
+        self._key = b""
 
     async def find(self, call: Call, paid_try: int) -> KeptReply | None:
         """The reply of an equal call, of this run or an earlier one."""
-        return await self._calls.find(self._key(call, paid_try))
+        key = self._key_of(call, paid_try)
+        return None if self._calls.is_first(key) else await self._calls.find(key)
 
     def keep(self, call: Call, paid_try: int, kept: KeptReply) -> None:
         """Hand a reply to the journal, then to those who wait for it."""
-        key = self._key(call, paid_try)
+        key = self._key_of(call, paid_try)
         self._recorder.keep_key(key, self._draft, paid_try, kept)
         self._calls.bought(key, kept)
 
     def gave_up(self, call: Call, paid_try: int, error: BaseException) -> None:
         """Let somebody else ask."""
-        self._calls.gave_up(self._key(call, paid_try), error)
+        self._calls.gave_up(self._key_of(call, paid_try), error)
 
-    def _key(self, call: Call, paid_try: int) -> bytes:
-        """All calls of one row and stage have one prompt: the numbers alone tell them apart."""
-        numbers = call.num_generations, call.first_generation, paid_try
-        key = self._keys.get(numbers)
-        if key is None:
-            key = self._keys[numbers] = self._recorder.shared_key(call, paid_try)
-        return key
+    def _key_of(self, call: Call, paid_try: int) -> bytes:
+        """The key, which is that of the last call as a rule: a prompt is not hashed twice."""
+        if call is not self._call or paid_try != self._paid_try:
+            self._call, self._paid_try = call, paid_try
+            self._key = self._recorder.shared_key(call, paid_try)
+        return self._key
+
+
+def _shared(remembered: _Remembered) -> KeptReply:
+    """The reply for another row, without what it took: that is counted once."""
+    kept, is_reused, _ = remembered
+    reply = replace(kept.reply, usage=None)
+    return KeptReply(reply, attempts=0, seconds=0.0, is_shared=not is_reused)
 
 
 def _again(error: CallError) -> CallError:
