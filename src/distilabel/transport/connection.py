@@ -157,12 +157,12 @@ class Connection(asyncio.Protocol):
                 self._heard_s = self._loop.time()
             return
         self._waiter = None
+        waiter.set_result(reply)
         if reader.is_reusable and not (self._is_large and self._is_still_sending()):
             self.idle_since_s = self._loop.time()
             self._owner.released(self)
         else:
             self.abort()
-        waiter.set_result(reply)
 
     def _is_still_sending(self) -> bool:
         return self._transport is not None and self._transport.get_write_buffer_size() > 0

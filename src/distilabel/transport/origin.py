@@ -4,7 +4,7 @@ Rules:
 
 - The connection used last is used next, so that those not needed grow old together and go. None is
   used after `_IDLE_MAX_S` of silence, when a server or a NAT may have dropped it unsaid, nor after
-  a day. One that was silent for a second is looked at first: its end may be waiting to be read.
+  a day. One that was silent for 0.1 s is looked at first: its end may be waiting to be read.
 - There is no bound here on connections: permits bound the attempts, and so these.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["Origin"]
 
 _IDLE_MAX_S = 50.0
 _AGE_MAX_S = 86_400.0
-_LOOKED_AT_S = 1.0
+_LOOKED_AT_S = 0.1
 
 
 class Origin:

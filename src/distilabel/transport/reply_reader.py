@@ -111,7 +111,8 @@ class ReplyReader:
             if end >= 0:
                 head = read_head(data, end)
                 size = len(data) - end - 4
-                if head.length == size and not head.encoding and head.status >= 200:
+                is_whole = head.length == size <= BODY_MAX_BYTES
+                if is_whole and not head.encoding and head.status >= 200:
                     self.is_reusable = head.keeps_alive
                     self._interim = 0
                     return HttpReply(head.status, head.headers, data[end + 4 :])
