@@ -8,16 +8,20 @@ Rules:
 - After it, a claim is settled with what the attempt cost, and the rest of it is free again. What
   may have been billed without anybody telling (no reply came) is settled as spent, and counted
   apart.
-- Claims are granted in the order of asking, those of a row's last stage before all others: rows
-  finish before new ones begin. Nobody overtakes a claim that is too large just now, so that none
-  starves; it gets what those under way do not use.
-- If a claim is at its turn, nothing is granted to anybody, and it still does not fit, it never
-  will: it is refused. From then on no claim but those of a last stage is granted; rows in hand may
-  finish if they can.
+- Rows finish before new ones begin: first come claims of last stages, then those of rows that have
+  begun, then new rows, each in the order of asking. Nobody overtakes a claim that is too large just
+  now, so that none starves; it gets what those under way do not use.
+- A row begins only if, besides its own claim, the last stages of all rows under way can be paid, as
+  far as the mean of the claims for them tells: else the money would be gone in first stages, and
+  nothing finished. This is a forecast; that the ceiling holds does not depend on it.
+- If a claim is at its turn, nothing is granted to anybody, no row under way can still turn out to
+  need less, and it does not fit, it never will: it is refused. From then on no row begins; those in
+  hand may finish if they can.
 - There is no deadlock: whoever holds a granted claim waits for no other claim.
 - Sums are whole picodollars (a millionth of the price of a token at a dollar a million), so that
   nothing is lost to rounding; worst cases are rounded up and the ceiling down.
-- Every operation takes constant time, however many wait.
+- Every operation takes constant time, however many wait, but for the question whether a claim is
+  to be refused.
 
 An upper bound on the tokens of a prompt, without a tokenizer: a token of a byte-level BPE (all of
 OpenAI's, Llama 3, Qwen, Mistral's later ones) stands for at least one byte, and so does one of a
@@ -58,9 +62,11 @@ PICODOLLARS: Final = 10**12
 
 MESSAGE_TOKENS: Final = 16
 """What a chat template may add to a message: role, beginning, end. OpenAI's adds 4, Llama 3's 6."""
-CALL_TOKENS: Final = 512
+CALL_TOKENS: Final = 128
 """What it may add to a call: the beginning of the answer, a default system prompt. OpenAI's adds 3,
-those of open models up to about a hundred."""
+those of open models up to about 70 (gpt-oss)."""
+
+_LAST, _BEGUN, _NEW = range(3)
 
 ClaimState: TypeAlias = Literal["waiting", "granted", "refused", "settled"]
 
@@ -159,12 +165,16 @@ class SpendingStatistics:
 class Claim:
     """What one attempt may cost at most. Made by `Spending.ask`."""
 
-    __slots__ = ("amount", "is_last_stage", "state")
+    __slots__ = ("amount", "needed", "rank", "row", "state")
 
-    def __init__(self, amount: int, *, is_last_stage: bool) -> None:
+    def __init__(self, amount: int, row: int, rank: int) -> None:
         self.amount = amount
-        self.is_last_stage = is_last_stage
+        self.row = row
+        self.rank = rank
+        """0: a last stage; 1: another stage of a row that has begun; 2: a new row."""
         self.state: ClaimState = "waiting"
+        self.needed = amount
+        """With what had to be left for rows to finish, when it was refused."""
 
 
 class Spending:
@@ -189,7 +199,10 @@ class Spending:
         self._unsure = 0
         self._short = 0
         self._first_refused: Claim | None = None
-        self._queues: tuple[OrderedDict[Claim, None], ...] = (OrderedDict(), OrderedDict())
+        self._news: list[Claim] = []
+        self._begun: set[int] = set()
+        self._last_total = self._last_count = 0
+        self._queues = tuple(OrderedDict[Claim, None]() for _ in (_LAST, _BEGUN, _NEW))
 
     @property
     def committed(self) -> int:
@@ -216,12 +229,35 @@ class Spending:
         waiting = sum(map(len, self._queues))
         return SpendingStatistics(self.ceiling, self._spent, self._granted, self._unsure, waiting)
 
-    def ask(self, amount: int, *, is_last_stage: bool) -> Claim:
+    def expect(self, amount: int) -> None:
+        """Say what a row's last stage may cost, before the first row is there. A guess will do."""
+        self._last_total, self._last_count = amount, 1
+
+    def ask(self, amount: int, *, is_last_stage: bool, row: int = 0) -> Claim:
         """Claim the worst case of an attempt. The claim says whether it is granted."""
-        claim = Claim(amount + self._short, is_last_stage=is_last_stage)
+        rank = _LAST if is_last_stage else _BEGUN if row in self._begun else _NEW
+        claim = Claim(amount + self._short, row, rank)
+        if is_last_stage:
+            self._begun.discard(row)
+            self._last_total += claim.amount
+            self._last_count += 1
         self._queue_of(claim)[claim] = None
         self._decide()
+        if claim.state != "waiting":
+            self._news.remove(claim)
         return claim
+
+    def news(self) -> list[Claim]:
+        """Waiting claims that were decided since this was asked last: by a claim that came, too."""
+        news, self._news = self._news, []
+        return news
+
+    def row_over(self, row: int) -> list[Claim]:
+        """A row is finished, or given up. Returns the claims that this decides."""
+        if row in self._begun:
+            self._begun.discard(row)
+            self._decide()
+        return self.news()
 
     def settle(self, claim: Claim, cost: int, *, unsure: int = 0) -> list[Claim]:
         """An attempt is over. Returns the claims that this decides.
@@ -239,37 +275,56 @@ class Spending:
         self._spent += cost + unsure
         self._unsure += unsure
         self._short += max(0, cost + unsure - claim.amount)
-        return self._decide()
+        self._decide()
+        return self.news()
 
     def withdraw(self, claim: Claim) -> list[Claim]:
         """Whoever waited does not any more. Returns the claims that this decides."""
         self._queue_of(claim).pop(claim, None)
-        return self._decide()
+        self._decide()
+        return self.news()
 
     def _queue_of(self, claim: Claim) -> OrderedDict[Claim, None]:
-        return self._queues[0 if claim.is_last_stage else 1]
+        return self._queues[claim.rank]
 
-    def _decide(self) -> list[Claim]:
+    def _decide(self) -> None:
         """Grant and refuse at the head of the line, as far as that can be decided now."""
-        decided: list[Claim] = []
         while (claim := self._next()) is not None:
-            is_closed = self._first_refused is not None and not claim.is_last_stage
-            if not is_closed and self._fits(claim):
-                claim.state = "granted"
-                self._granted += claim.amount
-                self._granted_claims += 1
-            elif is_closed or not self._granted_claims:
-                claim.state = "refused"
+            is_closed = self._first_refused is not None and claim.rank == _NEW
+            needed = claim.amount + self._set_aside(claim)
+            if not is_closed and self._has(needed):
+                self._grant(claim)
+            elif is_closed or self._is_stuck(claim):
+                claim.state, claim.needed = "refused", needed
                 self._first_refused = self._first_refused or claim
             else:
                 break
             del self._queue_of(claim)[claim]
-            decided.append(claim)
-        return decided
+            self._news.append(claim)
+
+    def _is_stuck(self, claim: Claim) -> bool:
+        """Whether no money will come free: nothing is granted, and no row will need less."""
+        if self._granted_claims:
+            return False
+        return claim.rank != _NEW or self._begun <= {each.row for each in self._queues[_NEW]}
+
+    def _grant(self, claim: Claim) -> None:
+        claim.state = "granted"
+        self._granted += claim.amount
+        self._granted_claims += 1
+        if claim.rank == _NEW:
+            self._begun.add(claim.row)
+
+    def _set_aside(self, claim: Claim) -> int:
+        """What is to be left when this is granted, so that rows under way can finish."""
+        if claim.rank == _LAST or not self._last_count:
+            return 0
+        rows = 1 if claim.rank == _BEGUN else len(self._begun) + (claim.row not in self._begun)
+        return rows * (self._last_total // self._last_count)
 
     def _next(self) -> Claim | None:
         waiting: Iterable[Claim] = (queue_head for q in self._queues for queue_head in q)
         return next(iter(waiting), None)
 
-    def _fits(self, claim: Claim) -> bool:
-        return self.ceiling is None or self.committed + claim.amount <= self.ceiling
+    def _has(self, amount: int) -> bool:
+        return self.ceiling is None or self.committed + amount <= self.ceiling

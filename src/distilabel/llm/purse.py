@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNMETERED", "Account", "Purse", "may_be_billed", "unbounded"]
 
-_NEVER_SENT: Final = frozenset({"connect", "connect_timeout", "bad_url", "tls"})
+_NEVER_SENT: Final = frozenset({"connect", "connect_timeout", "bad_url", "bad_header", "tls"})
 
 
 def may_be_billed(error: CallError) -> bool:
@@ -141,8 +141,9 @@ class Purse:
             raise ConfigurationError(unbounded(llm))
         rates = self._rates[context.stage]
         amount = 0 if most is None else rates.worst(most)
-        claim = self.spending.ask(amount, is_last_stage=context.stage == self._last_stage)
-        self._tell()
+        is_last = context.stage == self._last_stage
+        claim = self.spending.ask(amount, is_last_stage=is_last, row=context.row_index)
+        self._decided(self.spending.news())
         if claim.state == "waiting":
             await self._wait(claim)
         if claim.state == "refused":
@@ -161,6 +162,10 @@ class Purse:
             raise
         finally:
             del self._waiting[claim]
+
+    def row_over(self, row: int) -> None:
+        """A row is finished, or stays pending."""
+        self._decided(self.spending.row_over(row))
 
     def settle(self, claim: Claim, cost: int, unsure: int = 0) -> None:
         """An attempt is over."""

@@ -95,7 +95,9 @@ class Pipeline:
                 that no text gains from its place. The stored order never changes.
             on_error: "collect" keeps a failed row with None and an entry in `.errors`; "raise"
                 stops at the first.
-            max_cost: a ceiling in US dollars. Not built yet: refused.
+            max_cost: what the run may spend, in US dollars, earlier sessions of it included: a hard
+                ceiling, as no call is sent whose worst case does not fit. Each backend's price must
+                be known.
             seed: what the shuffling is drawn from.
             include_metadata: add the column `call_metadata`: for each call of a row the served
                 model, request id, attempts, finish reasons, tokens, seconds and cause of failure.
@@ -107,6 +109,7 @@ class Pipeline:
         Raises:
             ConfigurationError: the input cannot work. No call was made.
             RunFatalError: no call can succeed: a wrong key, an unknown model.
+            BudgetExceededError: `max_cost` does not pay the next call.
             RowFailedError: a row failed, and `on_error` is "raise".
             KeyboardInterrupt: a script was stopped by SIGINT: nothing more was sent, and what was
                 in flight was waited for. By SIGTERM: `SystemExit`, with status 143.

@@ -81,8 +81,16 @@ def _check_first_call(plan: Plan, settings: RunSettings, prompt: PromptText) -> 
         )
 
 
-async def open_purse(plan: Plan, settings: RunSettings, journal: Journal | None) -> Purse | None:
+async def open_purse(
+    plan: Plan, settings: RunSettings, journal: Journal | None, first_row: InputRow | None
+) -> Purse | None:
     """What pays for the run; None if a price is not known, and so nothing can be counted.
+
+    Args:
+        plan: what is done.
+        settings: how.
+        journal: knows what was spent before; None: nothing was.
+        first_row: an example, to know about what a row costs; None if there is none.
 
     Raises:
         JournalError: what was spent before cannot be read.
@@ -90,18 +98,28 @@ async def open_purse(plan: Plan, settings: RunSettings, journal: Journal | None)
     prices = _prices(plan)
     if prices is None:
         return None
-    if settings.max_cost is None or journal is None:
-        return Purse(prices, last_stage=plan.stages[-1][0], max_cost=settings.max_cost)
-    spent = 0
-    if journal.found.calls or journal.found.spent_noted:
-        spent = max(journal.found.spent_noted, await journal.spent(prices))
-    return Purse(
-        prices,
-        last_stage=plan.stages[-1][0],
-        max_cost=settings.max_cost,
-        spent=spent,
-        note=journal.note_spent,
-    )
+    last_stage, spent, note = plan.stages[-1][0], 0, None
+    if settings.max_cost is not None and journal is not None:
+        note = journal.note_spent
+        if journal.found.calls or journal.found.spent_noted:
+            spent = max(journal.found.spent_noted, await journal.spent(prices))
+    purse = Purse(prices, last_stage=last_stage, max_cost=settings.max_cost, spent=spent, note=note)
+    guess = _label_guess(plan, settings, purse, first_row)
+    if guess is not None:
+        purse.spending.expect(guess)
+    return purse
+
+
+def _label_guess(
+    plan: Plan, settings: RunSettings, purse: Purse, row: InputRow | None
+) -> int | None:
+    """What the first row's label may cost, if its generations are as long as they may be."""
+    writer, judge = plan.generator, plan.labeller
+    if writer is None or judge is None or row is None or writer.max_new_tokens is None:
+        return None
+    texts = ["text " * writer.max_new_tokens] * settings.num_generations
+    prompt = _first_prompt(judge, {**row, **dict.fromkeys(writer.task.output_columns, texts)})
+    return None if prompt is None else purse.worst_case(judge, Call(prompt), "labeller")
 
 
 def _prices(plan: Plan) -> dict[StageName, Price] | None:
@@ -114,7 +132,7 @@ def budget_exceeded(
 ) -> BudgetExceededError:
     """What is raised once a call could not be paid."""
     refused, ceiling = purse.spending.refused, purse.spending.ceiling
-    needed = dollars(0 if refused is None else refused.amount)
+    needed = dollars(0 if refused is None else refused.needed)
     max_cost, spent = dollars(ceiling or 0), dollars(purse.spending.spent)
     rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
     kept = "Nothing is kept, as checkpoints are off."

@@ -17,6 +17,8 @@ Rules:
 - A row is on disk before it is handed out. The run is noted as finished once all are handed out.
 - Every task lives in the run's task group. Tasks raise nothing: what stops the run is kept, the
   rest is cancelled, and the consumer is told once it has taken what was finished.
+- A call that the ceiling does not pay is not sent, and its row stays pending. Then no row is pulled
+  any more, and those in hand are finished as far as the money goes.
 - Stopped gently, the run sends nothing more and waits for what is in flight. Rows that then still
   lack a call stay pending, like those that were never pulled.
 """
@@ -30,10 +32,17 @@ from typing import TYPE_CHECKING
 import anyio
 
 from distilabel import failpoints
-from distilabel.errors import DispatchStoppedError, RowFailedError, RunStoppedError
+from distilabel.errors import (
+    BudgetExceededError,
+    DispatchStoppedError,
+    RowFailedError,
+    RunStoppedError,
+)
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import PermitPool
+from distilabel.limits.spending import dollars
 from distilabel.llm.flight import Flight
+from distilabel.pipeline.money import budget_exceeded
 from distilabel.pipeline.output import Output
 from distilabel.pipeline.rowwork import RowWork
 from distilabel.pipeline.tally import Tally
@@ -46,6 +55,7 @@ if TYPE_CHECKING:
     from distilabel.events import Event, Observer
     from distilabel.journal import Journal
     from distilabel.limits import PermitStatistics
+    from distilabel.llm.purse import Purse
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import Rows
@@ -86,6 +96,7 @@ class Run:
         source: where rows come from.
         observers: who wants to know.
         journal: keeps what is paid for; None: nothing does.
+        purse: pays; None: nobody counts.
     """
 
     def __init__(
@@ -95,15 +106,17 @@ class Run:
         source: Rows,
         observers: tuple[Observer, ...] = (),
         journal: Journal | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.plan = plan
+        self._purse = purse
         self.source = source
         self._settings = settings
         self._journal = journal
         self._tally = Tally()
         self._observers = (self._tally.apply, *observers)
         self._flight = Flight(journal)
-        self._work = RowWork(plan, settings, self._flight, self._notify, journal)
+        self._work = RowWork(plan, settings, self._flight, self._notify, journal, purse)
         self._output = Output(is_ordered=settings.ordered)
 
         pools = [llm.permits for _, llm in plan.stages]
@@ -126,7 +139,10 @@ class Run:
     @property
     def summary(self) -> RunSummary:
         """What has happened so far."""
-        return self._tally.summary(seconds=self._now() - self._started)
+        unsure = None
+        if self._purse is not None and not self._purse.is_unbounded:
+            unsure = dollars(self._purse.spending.statistics().unsure)
+        return self._tally.summary(seconds=self._now() - self._started, cost_unsure=unsure)
 
     def statistics(self) -> RunStatistics:
         """The run at this moment."""
@@ -186,7 +202,8 @@ class Run:
     async def execute(self) -> None:
         """Pull and process rows until the source ends or something stops the run."""
         stages = tuple(
-            StageInfo(name, llm.model_name, llm.max_concurrency) for name, llm in self.plan.stages
+            StageInfo(name, llm.model_name, llm.max_concurrency, llm.price)
+            for name, llm in self.plan.stages
         )
         self._notify(RunStarted(self.source.total, stages))
         try:
@@ -232,7 +249,8 @@ class Run:
                 return None
             await self._window.acquire()
             await self._first.wait_available()
-            if self._flight.is_stopped:
+            if self._flight.is_stopped or self._is_out_of_money:
+                self._window.release()
                 return None
             try:
                 item = await self.source.take()
@@ -253,15 +271,30 @@ class Run:
             await self._work.generate(draft)
             if self._slots is not None:
                 await self._slots.acquire()
-            await self._work.label(draft)
+            await self._label(draft)
             if self._ends_run(draft):
                 self._flight.stop()  # before the wait for the disk: nothing more is sent
             await self._work.keep(draft)
             self._hand_over(draft)
         except DispatchStoppedError:
-            return  # the row stays pending
+            self._window.release()  # the row stays pending
         except Exception as error:  # noqa: BLE001 - raised where the rows are taken
             self.fail(error)
+        finally:
+            if self._purse is not None:
+                self._purse.row_over(draft.index)
+
+    async def _label(self, draft: Draft) -> None:
+        try:
+            await self._work.label(draft)
+        except DispatchStoppedError:
+            if self._slots is not None:
+                self._slots.release()
+            raise
+
+    @property
+    def _is_out_of_money(self) -> bool:
+        return self._purse is not None and self._purse.is_exhausted
 
     def _ends_run(self, draft: Draft) -> bool:
         return bool(draft.errors) and self._settings.on_error == "raise"
@@ -289,8 +322,13 @@ class Run:
         is_all_done = self._is_source_at_end and self._pending == 0
         if self._failure is None and not is_all_done:
             self._failure = self._stopped_error()
+            if self._purse is not None and self._is_out_of_money and not self._flight.is_stopped:
+                directory = None if self._journal is None else self._journal.directory
+                self._failure = budget_exceeded(
+                    self._purse, self.summary, total=self.source.total, directory=directory
+                )
         self._is_complete = self._failure is None
-        is_told = isinstance(self._failure, RunStoppedError)
+        is_told = isinstance(self._failure, RunStoppedError | BudgetExceededError)
         if self._failure is not None and self._journal is not None and not is_told:
             self._failure.add_note(where_it_is_kept(self._journal.directory))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
@@ -20,7 +21,7 @@ class RunSettings:
     """The arguments of `Pipeline.generate`, as that method documents them.
 
     Raises:
-        ConfigurationError: an argument cannot work, or is not built yet.
+        ConfigurationError: an argument cannot work.
     """
 
     num_generations: int = 1
@@ -47,7 +48,7 @@ class RunSettings:
         if self.checkpoint_dir is not None and not self.enable_checkpoints:
             raise ConfigurationError("checkpoint_dir= needs enable_checkpoints=True")
         if self.max_cost is not None:
-            _not_built("max_cost", "nothing would hold the spend below it")
+            _amount("max_cost", self.max_cost)
 
 
 def _at_least_one(name: str, value: object) -> None:
@@ -60,5 +61,10 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
 
-def _not_built(what: str, consequence: str) -> None:
-    raise ConfigurationError(f"{what} is not built yet: {consequence}. Leave it out.")
+def _amount(name: str, value: object) -> None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+        return
+    raise ConfigurationError(
+        f"{name} must be an amount of US dollars of more than 0, not {value!r}. For no ceiling, "
+        f"leave it out."
+    )

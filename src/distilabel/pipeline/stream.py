@@ -18,6 +18,7 @@ from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
 from distilabel.pipeline.keeping import open_kept
 from distilabel.pipeline.looking_ahead import near_rows
+from distilabel.pipeline.money import check_ceiling, open_purse
 from distilabel.pipeline.plan import make_plan, user_columns_read
 from distilabel.pipeline.run import Run
 from distilabel.pipeline.source import (
@@ -157,6 +158,7 @@ async def open_stream(
             first_row=await source.peek(),
             include_metadata=settings.include_metadata,
         )
+        check_ceiling(plan, settings, await source.peek())
         if settings.verbose and (warning := equal_texts(generator, settings.num_generations)):
             say(warning)
         with stops_opening(switch):
@@ -165,11 +167,12 @@ async def open_stream(
                 await held.enter_async_context(llm.session())
         bar = ProgressBar() if settings.display_progress_bar else None
         watching = observers if bar is None else (*observers, bar.observe)
+        kept_in = None if journal is None else journal.opened
+        purse = await open_purse(plan, settings, kept_in, await source.peek())
         near = await near_rows(plan, settings, source)
         if near is not None:
             watching = (*watching, near.observe)
-        kept_in = None if journal is None else journal.opened
-        run = Run(plan, settings, near or source, watching, kept_in)
+        run = Run(plan, settings, near or source, watching, kept_in, purse)
         if journal is not None:
             journal.on_failure = run.fail
         if switch is not None:

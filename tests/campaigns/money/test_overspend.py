@@ -1,0 +1,121 @@
+"""`max_cost` at 256 in flight: what the provider bills never passes it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from bill import MAX_NEW_TOKENS, PRICES, Bill, Picky, PickyJudge
+
+from distilabel.errors import BudgetExceededError
+from distilabel.llm import OpenAILLM
+from distilabel.pipeline import Pipeline
+from distilabel.testing import Latency, SimulatedEndpoint, VirtualClock
+
+PERMITS = 256
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    bill: Bill
+    peak_in_flight: int
+    paid: float
+    spent: float
+    rows: int
+    error: BudgetExceededError | None
+
+
+def rows(chance: random.Random, count: int) -> list[dict[str, str]]:
+    """Prompts of any length, some of them of letters that take several bytes."""
+    return [
+        {"input": f"{number} " + chance.choice("ag ü漢🎲") * chance.randint(1, 400)}
+        for number in range(count)
+    ]
+
+
+def run(seed: int, *, max_cost: float, stages: int = 1, count: int = 2_000) -> Outcome:
+    """A run in virtual time, in a storm of its own."""
+    chance = random.Random(seed)
+    bill = Bill(seed)
+    server = SimulatedEndpoint(
+        latency=Latency.lognormal(0.5, 0.6, seed), script=bill.script, reply=bill.reply
+    )
+
+    def backend(task, model: str) -> OpenAILLM:
+        return OpenAILLM(
+            task,
+            model,
+            base_url=server.openai_url,
+            max_new_tokens=MAX_NEW_TOKENS,
+            num_threads=PERMITS,
+            adaptive=False,
+            price=PRICES[model],
+        )
+
+    async def main() -> Outcome:
+        async with server.here():
+            judge = backend(PickyJudge(), "judge") if stages == 2 else None
+            pipe = Pipeline(backend(Picky(), "writer"), judge)
+            taken, error = 0, None
+            try:
+                async with pipe.stream(
+                    rows(chance, count),
+                    num_generations=chance.choice([1, 1, 3]),
+                    max_cost=max_cost,
+                    enable_checkpoints=False,
+                    verbose=False,
+                ) as stream:
+                    async for _ in stream:
+                        taken += 1
+            except BudgetExceededError as exceeded:
+                error = exceeded
+            spent = stream.run.cost + stream.run.cost_unsure
+            ledger = server.ledger
+            return Outcome(bill, ledger.peak_in_flight, bill.paid(ledger), spent, taken, error)
+
+    return VirtualClock().run(main)
+
+
+def check(outcome: Outcome, max_cost: float) -> None:
+    """The ceiling held, most of it was used, and what we say was spent covers the bill."""
+    assert outcome.error is not None, "the ceiling was not reached"
+    assert outcome.paid <= outcome.bill.at_most <= max_cost
+    assert outcome.bill.at_most <= outcome.spent + 1e-12
+    assert outcome.error.spent == pytest.approx(outcome.spent, abs=1e-9)
+    assert outcome.error.spent + outcome.error.needed > max_cost
+    assert outcome.error.spent <= max_cost
+
+
+CEILINGS = {1: 0.08, 2: 1.5}
+"""By stages: enough that 256 worst cases fit."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_bill_stays_within_max_cost(seed):
+    """In one stage and in two, at 256 in flight, whatever goes wrong."""
+    stages = 1 + seed % 2
+    outcome = run(seed, max_cost=CEILINGS[stages], stages=stages)
+    check(outcome, CEILINGS[stages])
+    assert outcome.peak_in_flight >= PERMITS
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+def test_the_bill_stays_within_max_cost_in_100_runs_of_100(record_property):
+    """One hundred storms, with ceilings from a few calls to most of the rows."""
+    chance = random.Random(7)
+    used, peaks = [], []
+    for seed in range(100):
+        stages = chance.choice([1, 2])
+        max_cost = CEILINGS[stages] * chance.choice([0.05, 0.3, 1.0, 1.0, 1.3])
+        outcome = run(1_000 + seed, max_cost=max_cost, stages=stages)
+        check(outcome, max_cost)
+        used.append(outcome.spent / max_cost)
+        peaks.append(outcome.peak_in_flight)
+    record_property("runs", len(used))
+    record_property("share_of_ceiling_used_min", min(used))
+    record_property("runs_with_256_in_flight", sum(peak >= PERMITS for peak in peaks))
+    assert sum(peak >= PERMITS for peak in peaks) > 50
