@@ -149,6 +149,15 @@ class Adaptive:
             self.limit, self.ceiling, self._in_flight, self._cuts, self._reason, self._rate or None
         )
 
+    def allow(self, ceiling: int, ramp_to: int | None = None) -> None:
+        """The user allows so many from now on, and so many before a reply has come."""
+        self.ceiling = ceiling
+        self._ramp_to = ceiling if ramp_to is None else min(ceiling, ramp_to)
+        if not self._has_signal:
+            self._limit = max(self._limit, float(min(ceiling, self.policy.start)))
+            self._is_ramping = self._limit < self._ramp_to
+        self._set(self._limit, self._reason)
+
     # What happens to attempts.
 
     def wait_s(self, now: float) -> float:
@@ -223,7 +232,9 @@ class Adaptive:
 
     def starved(self) -> None:
         """There was no file descriptor for an attempt: no more than are under way now."""
-        self.ceiling = max(1, min(self.ceiling, self._in_flight))
+        if self._in_flight >= self.ceiling:
+            return  # that is known
+        self.ceiling = max(1, self._in_flight)
         self._signal()
         self._set(self._limit, "files")
 

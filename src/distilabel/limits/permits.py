@@ -18,10 +18,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
 __all__ = ["PermitPool", "PermitStatistics"]
@@ -86,6 +88,7 @@ class PermitPool:
         self._peak_in_use = 0
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self._watchers: OrderedDict[_Waiter, None] = OrderedDict()
+        self._followers: list[Callable[[], None]] = []
 
     @property
     def limit(self) -> int:
@@ -137,6 +140,20 @@ class PermitPool:
         with self._lock:
             self._limit = limit
             self._hand_on()
+            followers = tuple(self._followers)
+        for follower in followers:
+            follower()
+
+    @contextmanager
+    def followed_by(self, follower: Callable[[], None]) -> Generator[None]:
+        """Call `follower` whenever the limit was set, in whatever thread sets it."""
+        with self._lock:
+            self._followers.append(follower)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._followers.remove(follower)
 
     async def wait_available(self) -> None:
         """Wait until a permit is free and nobody waits for it. Takes none."""

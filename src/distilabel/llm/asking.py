@@ -29,6 +29,7 @@ from distilabel.errors import (
 )
 from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded
 from distilabel.llm.flight import Flight
+from distilabel.llm.gate import NO_FILES_LEFT
 from distilabel.llm.purse import UNMETERED
 from distilabel.types import KeptReply
 
@@ -45,6 +46,8 @@ __all__ = ["Answer", "CallContext", "Recorder", "ask"]
 
 T = TypeVar("T")
 
+_NO_FILES_WAIT_S = 0.1
+"""How long until a connection may have come free in this process, at least."""
 _SUSPECT_STATUSES = frozenset({401, 403})
 
 
@@ -183,7 +186,7 @@ async def _send(
     purse = context.purse
     account = UNMETERED if purse is None else await purse.reserve(llm, call, context)
     with account:
-        kept = await llm.gate.send(attempt, context)
+        kept = await llm.gate.send(attempt, context, call)
         account.landed(kept.reply.usage)
     llm.gate.succeeded(context.row_index, retry_cost=state.spent)
     state.spent = 0
@@ -219,6 +222,8 @@ async def _wait_s(llm: LLM, error: CallError, state: RetryState, context: CallCo
     if isinstance(error, RunFatalError) and error.status in _SUSPECT_STATUSES:
         await llm.gate.judge(error, context.row_index)
         return 0.0
+    if error.cause == NO_FILES_LEFT:
+        return llm.chance.uniform(_NO_FILES_WAIT_S, 2 * _NO_FILES_WAIT_S)
     _refuse_long_waits(llm, error)
     if isinstance(error, WarmingError):
         llm.gate.warming(error, llm.retry_policy.warming_wait_s)

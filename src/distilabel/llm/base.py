@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import random
 import re
 from abc import ABC, abstractmethod
@@ -33,7 +34,7 @@ from distilabel.errors import (
     RowFatalError,
     TransientError,
 )
-from distilabel.limits import Health, PermitPool, RetryPolicy
+from distilabel.limits import PermitPool, RetryPolicy
 from distilabel.limits.prices import as_price
 from distilabel.limits.spending import prompt_tokens_max
 from distilabel.llm.asking import CallContext
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_CONCURRENCY", "LLM", "Call"]
 
 DEFAULT_MAX_CONCURRENCY = 64
-"""Attempts under way at once, if the user names no number."""
+"""Attempts under way at once, if the user names no number and wants no adaptive one."""
 
 _log = logging.getLogger("distilabel")
 
@@ -63,7 +64,8 @@ class LLM(ABC):
 
     Args:
         task: how a row becomes a prompt and a reply becomes columns.
-        num_threads: how many attempts may be under way at once. None: 64.
+        num_threads: the most attempts that may be under way at once. None: as many as the backend
+            turns out to take, and as there are file descriptors for.
         max_concurrency: the same, by its plain name.
         prompt_format: one of `distilabel.tasks.prompt.PROMPT_FORMATS`; how a task's `Prompt` is
             written out. None: the backend's own default. A `str` or a message list that a task
@@ -73,6 +75,9 @@ class LLM(ABC):
             tokens. None: as the list has it for OpenAI's own models, else not known.
         ask_once: in a run, equal calls are made once and share the reply. None: if
             `is_deterministic`.
+        adaptive: find out how many the backend takes. False: always `num_threads` (None: 64).
+        requests_per_minute: the most that may be sent, evenly. None: as replies' headers tell.
+        tokens_per_minute: the same for tokens, read and written.
 
     Raises:
         ConfigurationError: an argument cannot work.
@@ -101,6 +106,9 @@ class LLM(ABC):
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
         price: Price | tuple[float, float] | None = None,
         ask_once: bool | None = None,
+        adaptive: bool = True,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
     ) -> None:
         self.task = task
         self.price = as_price(price)
@@ -108,8 +116,13 @@ class LLM(ABC):
         self.prompt_format: PromptFormat | None = _known_format(prompt_format)
         self.prompt_formatting_fn = prompt_formatting_fn
         self.retry_policy = RetryPolicy()
-        self.permits = PermitPool(_concurrency(num_threads, max_concurrency))
-        self.gate = Gate(self.permits, Health())
+        ceiling = _concurrency(num_threads, max_concurrency)
+        self.permits = PermitPool(ceiling or DEFAULT_MAX_CONCURRENCY)
+        self.gate = Gate(self.permits, is_adaptive=adaptive, ceiling=ceiling)
+        self.gate.says(
+            _rate("requests_per_minute", requests_per_minute),
+            _rate("tokens_per_minute", tokens_per_minute),
+        )
         self.chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
     _given: Mapping[str, Any]
@@ -118,8 +131,8 @@ class LLM(ABC):
 
     @property
     def max_concurrency(self) -> int:
-        """Attempts that may be under way at once."""
-        return self.permits.limit
+        """The most attempts that may ever be under way at once; `permits.limit` is for now."""
+        return self.gate.permits_max
 
     @property
     def is_deterministic(self) -> bool:
@@ -295,6 +308,7 @@ class LLM(ABC):
 
 _DECIDES_NOTHING = frozenset(
     {"num_threads", "max_concurrency", "prompt_format", "timeout", "latency_s", "ask_once", "price"}
+    | {"adaptive", "requests_per_minute", "tokens_per_minute"}
 )
 """Arguments that no reply depends on, or, like the format, that show in the prompt."""
 _SECRET = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)
@@ -334,7 +348,7 @@ def _known_format(prompt_format: PromptFormat | None) -> PromptFormat | None:
     return prompt_format
 
 
-def _concurrency(num_threads: int | None, max_concurrency: int | None) -> int:
+def _concurrency(num_threads: int | None, max_concurrency: int | None) -> int | None:
     if num_threads is not None and max_concurrency is not None and num_threads != max_concurrency:
         raise ConfigurationError(
             f"num_threads={num_threads}, max_concurrency={max_concurrency}: they mean the same"
@@ -342,7 +356,13 @@ def _concurrency(num_threads: int | None, max_concurrency: int | None) -> int:
     for name, limit in (("num_threads", num_threads), ("max_concurrency", max_concurrency)):
         if limit is not None:
             return _at_least_one(name, limit)
-    return DEFAULT_MAX_CONCURRENCY
+    return None
+
+
+def _rate(name: str, rate: float | None) -> float | None:
+    if rate is not None and not 1 <= rate < math.inf:
+        raise ConfigurationError(f"{name} must be a number of at least 1, not {rate!r}")
+    return rate
 
 
 def _at_least_one(name: str, value: object) -> int:

@@ -1,17 +1,19 @@
-"""The gate before a backend: permits, pauses and probes in front of each attempt.
+"""The gate before a backend: permits, pauses, probes and rates in front of each attempt.
 
 Rules:
 
-- A permit covers one attempt. Whoever waits, for a pause, a probe or a verdict, holds none.
-- What an attempt says about the backend is told to its `Health`; what may be sent follows from it.
-- `Health` is pure and knows no threads; several event loops may call one backend, so that every
-  question to it is asked under this gate's lock.
+- A permit covers one attempt. Whoever waits, for a pause, a probe, a pace or a verdict, holds none.
+- Where nothing holds attempts back, a permit is all that is asked for. Otherwise they stand in line
+  for their turn, and only the first of the line looks at the clock: however many wait, each attempt
+  that leaves costs the same.
+- What an attempt says about the backend is told to its `Control`; what may be sent follows from it.
+  Objects that call the same backend have a gate each and one control.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, TypeVar
+import logging
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -20,70 +22,197 @@ from distilabel.errors import (
     DispatchStoppedError,
     RowFatalError,
     RunFatalError,
+    ThrottledError,
+    TransientError,
     WarmingError,
 )
+from distilabel.limits import PermitPool
+from distilabel.llm.control import Control
+from distilabel.llm.files import are_exhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from distilabel.limits import Health, HealthStatistics, PermitPool
+    from distilabel.limits import Health, HealthStatistics
     from distilabel.llm.asking import CallContext
+    from distilabel.llm.control import ControlStatistics, Ticket
+    from distilabel.types import Call, KeptReply
 
-__all__ = ["Gate"]
+__all__ = ["NO_FILES_LEFT", "Gate"]
 
-T = TypeVar("T")
+_log = logging.getLogger("distilabel")
+
+NO_FILES_LEFT = "too_many_files"
+"""The cause of a failure to connect because this process has too many files open."""
 
 _AWAY = frozenset({"connect", "connect_timeout", "http_502", "http_503"})
 """Causes that tell of a server which is not there, rather than of a row that it cannot take."""
 
 
 class Gate:
-    """Lets attempts through as permits and the backend's health allow."""
+    """Lets attempts of one object through as its permits and the backend allow.
 
-    def __init__(self, permits: PermitPool, health: Health) -> None:
+    Args:
+        permits: the object's own.
+        health: of a backend that nobody else calls.
+        is_adaptive: whether the permits follow the backend's adaptive limit.
+        ceiling: the most permits, if they do; None: as many as there are file descriptors.
+    """
+
+    def __init__(
+        self,
+        permits: PermitPool,
+        health: Health | None = None,
+        *,
+        is_adaptive: bool = False,
+        ceiling: int | None = None,
+    ) -> None:
         self._permits = permits
-        self._health = health
-        self._lock = threading.Lock()
+        self._turn = PermitPool(1)
+        self._is_adaptive = is_adaptive
+        self.ceiling = ceiling
+        self._is_warned = False
+        self._said: tuple[float | None, float | None] = (None, None)
+        self.join(Control(health))
+
+    def join(self, control: Control) -> None:
+        """Share what is known about the backend with all who call it. Before the first attempt."""
+        self._control = control
+        self._health = control.health
+        self._lock = control.lock
+        self.says(*self._said)
+        if self._is_adaptive:
+            control.join(self)
+            self.follow(control.pool.limit)
+
+    def follow(self, limit: int) -> None:
+        """The backend takes so many attempts, of all objects together."""
+        own = limit if self.ceiling is None else min(limit, self.ceiling)
+        if own != self._permits.limit:
+            self._permits.resize(own)
+
+    @property
+    def permits_max(self) -> int:
+        """The most permits that there may ever be."""
+        return self.ceiling or self._control.adaptive.ceiling  # no lock: asked when they change
 
     def statistics(self) -> HealthStatistics:
         """The backend's health at this moment."""
         with self._lock:
             return self._health.statistics()
 
-    async def send(self, attempt: Callable[[], Awaitable[T]], context: CallContext) -> T:
+    def limits(self) -> ControlStatistics:
+        """The backend's adaptive limit and rates at this moment."""
+        return self._control.statistics()
+
+    def says(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        """The user names rates; of several objects' the lowest count."""
+        self._said = (requests_per_minute, tokens_per_minute)
+        with self._lock:
+            self._control.rate.says(requests_per_minute, tokens_per_minute)
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """A reply has `x-ratelimit-*` headers."""
+        self._control.learn(headers)
+
+    async def send(
+        self,
+        attempt: Callable[[], Awaitable[KeptReply]],
+        context: CallContext,
+        call: Call | None = None,
+    ) -> KeptReply:
         """Make one attempt as soon as one may be made.
 
         Raises:
             DispatchStoppedError: the run is stopping; nothing was sent.
         """
-        while True:
-            await self._wait_until_well()
-            async with self._permits:
+        pool = self._control.pool if self._control.is_shared and self._is_adaptive else None
+        ticket = None
+        if not self._control.wait_s(anyio.current_time()):
+            ticket = await self._admit(pool, context, call)
+        if ticket is None:
+            ticket = await self._wait_for_turn(pool, context, call)
+        try:
+            return await self._make(attempt, ticket)
+        finally:
+            self._permits.release()
+            if pool is not None:
+                pool.release()
+
+    async def _wait_for_turn(
+        self, pool: PermitPool | None, context: CallContext, call: Call | None
+    ) -> Ticket:
+        async with self._turn:
+            while True:
+                # The clock ends a wait, or a probe in another event loop: no event could tell.
+                while wait_s := self._control.wait_s(anyio.current_time()):  # noqa: ASYNC110
+                    await anyio.sleep(wait_s)
+                ticket = await self._admit(pool, context, call)
+                if ticket is not None:
+                    return ticket
+
+    async def _admit(
+        self, pool: PermitPool | None, context: CallContext, call: Call | None
+    ) -> Ticket | None:
+        """Take what permits are needed. None, and none taken: something came between."""
+        await self._take(self._permits)
+        try:
+            if pool is not None:
+                await self._take(pool)
+            ticket = None
+            try:
                 if context.flight.is_stopped:
                     raise DispatchStoppedError("the run is stopping")
-                is_probe = self._note_sent(context.row_index)
-                if is_probe is None:
-                    continue  # something happened while this call waited for its permit
-                try:
-                    return await attempt()
-                finally:
-                    with self._lock:
-                        self._health.ended(is_probe=is_probe)
+                ticket = self._control.sent(
+                    anyio.current_time(), context.row_index, call, is_adaptive=self._is_adaptive
+                )
+            finally:
+                if ticket is None and pool is not None:
+                    pool.release()
+        except BaseException:
+            self._permits.release()
+            raise
+        if ticket is None:
+            self._permits.release()
+        return ticket
 
-    async def _wait_until_well(self) -> None:
-        # The clock ends a pause, and a probe may be in another event loop: no event could tell.
-        while wait_s := self._wait_s():  # noqa: ASYNC110
-            await anyio.sleep(wait_s)
+    async def _take(self, pool: PermitPool) -> None:
+        if not pool.acquire_nowait():
+            if self._is_adaptive and self._control.adaptive.is_ramping:
+                self._control.ramp()
+            await pool.acquire()
 
-    def _wait_s(self) -> float:
-        with self._lock:
-            return self._health.wait_s(anyio.current_time())
+    async def _make(self, attempt: Callable[[], Awaitable[KeptReply]], ticket: Ticket) -> KeptReply:
+        control = self._control
+        try:
+            kept = await attempt()
+        except ThrottledError:
+            control.refused(anyio.current_time(), ticket)
+            raise
+        except CallError as error:
+            if error.cause == NO_FILES_LEFT or (error.cause == "connect" and are_exhausted()):
+                raise self._starved(ticket) from error
+            control.failed(ticket)
+            raise
+        except BaseException:
+            control.failed(ticket)
+            raise
+        control.succeeded(anyio.current_time(), ticket, kept.reply)
+        return kept
 
-    def _note_sent(self, row: int) -> bool | None:
-        """Whether the attempt is a probe; None: it must wait after all."""
-        now = anyio.current_time()
-        with self._lock:
-            return None if self._health.wait_s(now) else self._health.sent(now, row)
+    def _starved(self, ticket: Ticket) -> TransientError:
+        """No more connections than there are, from now on."""
+        self._control.starved(ticket)
+        if not self._is_adaptive:
+            self._permits.resize(max(1, self._permits.statistics().in_use - 1))
+        if not self._is_warned:
+            self._is_warned = True
+            _log.warning(
+                "this process may open no more files, so at most %d requests are under way from "
+                "now on. No row fails for it; `ulimit -n` allows more.",
+                self._permits.limit,
+            )
+        return TransientError("this process may open no more files", cause=NO_FILES_LEFT)
 
     # What an attempt said about the backend.
 

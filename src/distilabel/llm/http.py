@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError
 from distilabel.llm.base import LLM
+from distilabel.llm.control import control_for
 from distilabel.transport import HttpReply, Lane, Timeouts
 from distilabel.transport.aiohttp_lane import AiohttpLane
 from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
@@ -36,6 +37,7 @@ _SECRET_MIN_BYTES = 16
 """What is shorter ("EMPTY", say, for a server of one's own) is no secret, and may be a word."""
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LEFT_REQUESTS, _LEFT_TOKENS = "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -89,6 +91,10 @@ class HttpLLM(LLM):
                 with anyio.CancelScope(shield=True):  # a cancelled run closes its sockets too
                     await entry.lane.aclose()
 
+    def _share_limits(self, origin: str, model: str) -> None:
+        """Have one control for all objects with this server, key and model."""
+        self.gate.join(control_for(origin, self._key, model))
+
     async def _prepare(self) -> None:
         """What must be known before the first call; nothing, for most servers."""
 
@@ -101,6 +107,8 @@ class HttpLLM(LLM):
         if entry is None:
             raise RuntimeError("a call outside `async with llm.session()`: there is no connection")
         reply = await entry.lane.post(url, _JSON_HEADERS, body)
+        if _LEFT_REQUESTS in reply.headers or _LEFT_TOKENS in reply.headers:
+            self.gate.learn(reply.headers)
         return reply if self._key is None else _without_key(reply, self._key)
 
     def _open_lane(self) -> Lane:

@@ -71,6 +71,9 @@ class OpenAILLM(HttpLLM):
         prompt_formatting_fn: see `LLM`.
         price: see `LLM`.
         ask_once: see `LLM`; True for a `seed` of yours at a temperature that is not 0.
+        adaptive: see `LLM`.
+        requests_per_minute: see `LLM`.
+        tokens_per_minute: see `LLM`.
 
     Raises:
         MissingKeyError: OpenAI's own server needs a key and there is none.
@@ -106,6 +109,9 @@ class OpenAILLM(HttpLLM):
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
         price: Price | tuple[float, float] | None = None,
         ask_once: bool | None = None,
+        adaptive: bool = True,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
     ) -> None:
         headers = hidden_headers(extra_headers)
         del extra_headers  # like keys: a traceback can show the locals of its frames
@@ -132,7 +138,11 @@ class OpenAILLM(HttpLLM):
             prompt_formatting_fn=prompt_formatting_fn,
             price=price,
             ask_once=ask_once,
+            adaptive=adaptive,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
         )
+        self._share_limits(self.base_url, model)
         self.model_name = model
         self._url = f"{self.base_url}/chat/completions"
         self._seed = seed

@@ -61,6 +61,9 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_formatting_fn: see `LLM`.
         price: see `LLM`. An endpoint that is billed by the hour has none.
         ask_once: see `LLM`; True for a `seed` of yours where the endpoint samples.
+        adaptive: see `LLM`.
+        requests_per_minute: see `LLM`.
+        tokens_per_minute: see `LLM`.
 
     Raises:
         ConfigurationError: an argument cannot work. No call is made here.
@@ -97,6 +100,9 @@ class InferenceEndpointsLLM(HttpLLM):
         prompt_formatting_fn: Callable[[Prompt], PromptText] | None = None,
         price: Price | tuple[float, float] | None = None,
         ask_once: bool | None = None,
+        adaptive: bool = True,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
     ) -> None:
         headers = hidden_headers(extra_headers)
         del extra_headers  # like keys: a traceback can show the locals of its frames
@@ -123,9 +129,13 @@ class InferenceEndpointsLLM(HttpLLM):
             prompt_formatting_fn=prompt_formatting_fn,
             price=price,
             ask_once=ask_once,
+            adaptive=adaptive,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
         )
         self._deployment = Deployment.named(name, endpoint_namespace)
         self.model_name = self._deployment.name
+        self._share_limits("huggingface", self._deployment.full_name)
         self._seed = seed
         self._sampling: dict[str, Any] = _given(
             temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty
