@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["UNMETERED", "Account", "Purse", "may_be_billed", "unbounded"]
 
-_NEVER_SENT: Final = frozenset({"connect", "connect_timeout", "bad_url", "bad_header", "tls"})
+_NEVER_SENT: Final = frozenset(
+    {"connect", "connect_timeout", "bad_url", "bad_header", "tls", "too_many_files"}
+)
 
 
 def may_be_billed(error: CallError) -> bool:
@@ -108,6 +110,7 @@ class Purse:
         spent: int = 0,
         note: Callable[[int], None] | None = None,
     ) -> None:
+        self.max_cost = max_cost
         ceiling = None if max_cost is None else picodollars(max_cost)
         self.spending = Spending(ceiling, spent)
         self.is_unbounded = False

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from distilabel.errors import BudgetExceededError, ConfigurationError
@@ -131,9 +132,9 @@ def budget_exceeded(
     purse: Purse, summary: RunSummary, *, total: int | None, directory: Path | None
 ) -> BudgetExceededError:
     """What is raised once a call could not be paid."""
-    refused, ceiling = purse.spending.refused, purse.spending.ceiling
+    refused, max_cost = purse.spending.refused, purse.max_cost or 0.0
     needed = dollars(0 if refused is None else refused.needed)
-    max_cost, spent = dollars(ceiling or 0), dollars(purse.spending.spent)
+    spent = dollars(purse.spending.spent)
     rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
     kept = "Nothing is kept, as checkpoints are off."
     if directory is not None:
@@ -141,13 +142,23 @@ def budget_exceeded(
     return BudgetExceededError(
         f"max_cost is {as_dollars(max_cost)}, {as_dollars(spent)} of it is spent, and the next "
         f"call may cost {as_dollars(needed)}, so it was not sent: {rows} rows are done, with "
-        f"{summary.calls:,} calls. Once more with max_cost={spent + needed:.6g} or more goes on. "
-        f"{kept}",
+        f"{summary.calls:,} calls. Once more with max_cost={_rounded_up(spent + needed)} or more "
+        f"goes on. {kept}",
         summary=summary,
         max_cost=max_cost,
         spent=spent,
         needed=needed,
     )
+
+
+def _rounded_up(amount: float) -> str:
+    """An amount that, said in so few digits, is no less.
+
+    >>> _rounded_up(0.00123451), _rounded_up(12.001)
+    ('0.001235', '12.01')
+    """
+    step = 10.0 ** (math.floor(math.log10(amount)) - 3) if amount > 0 else 1.0
+    return f"{math.ceil(amount / step) * step:.4g}"
 
 
 def as_dollars(amount: float) -> str:
