@@ -155,10 +155,8 @@ class Control:
             if self.rate.is_limiting:
                 self.rate.replied(each)
             if ticket.sent is not None:
-                before = self.adaptive.limit
                 self.adaptive.succeeded(ticket.sent, now - ticket.sent_at, each)
-                if self.adaptive.limit != before:
-                    self._apply()
+                self._apply()
 
     def refused(self, now: float, ticket: Ticket) -> None:
         """The server has enough for now."""
@@ -191,7 +189,7 @@ class Control:
                 self.rate.learn(headers)
 
     def ramp(self) -> None:
-        """Somebody waits for a permit: look again soon, while the limit still doubles."""
+        """Look again soon, while the limit still doubles by the clock."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         with self.lock:

@@ -132,6 +132,8 @@ class Gate:
             ticket = await self._admit(pool, context, call)
         if ticket is None:
             ticket = await self._wait_for_turn(pool, context, call)
+        if self._is_adaptive and self._control.adaptive.is_ramping:
+            self._control.ramp()
         try:
             return await self._make(attempt, ticket)
         finally:
@@ -155,10 +157,10 @@ class Gate:
         self, pool: PermitPool | None, context: CallContext, call: Call | None
     ) -> Ticket | None:
         """Take what permits are needed. None, and none taken: something came between."""
-        await self._take(self._permits)
+        await self._permits.acquire()
         try:
             if pool is not None:
-                await self._take(pool)
+                await pool.acquire()
             ticket = None
             try:
                 if context.flight.is_stopped:
@@ -175,12 +177,6 @@ class Gate:
         if ticket is None:
             self._permits.release()
         return ticket
-
-    async def _take(self, pool: PermitPool) -> None:
-        if not pool.acquire_nowait():
-            if self._is_adaptive and self._control.adaptive.is_ramping:
-                self._control.ramp()
-            await pool.acquire()
 
     async def _make(self, attempt: Callable[[], Awaitable[KeptReply]], ticket: Ticket) -> KeptReply:
         control = self._control
