@@ -196,3 +196,11 @@ def test_what_is_kept_does_not_grow_with_the_run(gaps_s):
         counts = progress.stages[0].counts
         assert len(counts) <= WINDOW_S + 2
         assert [count.at_s for count in counts] == sorted(count.at_s for count in counts)
+
+
+def test_cached_tokens_are_added_up():
+    """The part of the tokens that a prompt cache gave is counted by stage."""
+    usage = Usage(prompt_tokens=2_000, completion_tokens=10, cached_tokens=1_920)
+    call = CallSucceeded("generator", 0, "m", 1.0, 1, usage)
+    (writer, judge) = figures(folded((1, call), (2, call), (3, succeeded())), 4)
+    assert (writer.tokens, writer.cached_tokens, judge.cached_tokens) == (4_030, 3_840, 0)

@@ -50,3 +50,9 @@ def test_a_count_is_short(number):
 def test_a_clock_never_shows_sixty(seconds):
     """Minutes and seconds of a clock stay below sixty."""
     assert all(int(part) < 60 for part in as_clock(seconds).split(":")[1:])
+
+
+def test_cached_tokens_are_named_where_there_are_any(stage):
+    """What a prompt cache gave stands behind the tokens."""
+    assert "84.2k tokens (12.3k cached), " in as_line(stage(cached_tokens=12_345))
+    assert "cached" not in as_line(stage())

@@ -76,6 +76,8 @@ class StageProgress:
     """Attempts repeated because the server said: too much."""
     last_row_s: float = 0.0
     """When the last row was through."""
+    cached_tokens: int = 0
+    """The part of `tokens` that came from the provider's prompt cache."""
     counts: tuple[Count, ...] = ()
     """Oldest first; the first is from when the stage began, or from the window's start. Empty: the
     stage has not begun."""
@@ -113,6 +115,8 @@ class StageFigures:
     left_s: float | None
     """None: not known, or the stage is over."""
     state: StageState
+    cached_tokens: int = 0
+    """The part of `tokens` that came from the provider's prompt cache."""
 
 
 def begin(event: RunStarted, now_s: float) -> Progress:
@@ -173,7 +177,9 @@ def _called(
     if event.usage is None:
         return stage
     tokens = event.usage.prompt_tokens + event.usage.completion_tokens
-    return _counted(stage, now_s, tokens=tokens)
+    counted = _counted(stage, now_s, tokens=tokens)
+    cached = event.usage.cached_tokens
+    return replace(counted, cached_tokens=stage.cached_tokens + cached) if cached else counted
 
 
 def _row_failed(progress: Progress, names: AbstractSet[StageName]) -> Progress:
@@ -223,6 +229,7 @@ def _figures(progress: Progress, stage: StageProgress, now_s: float) -> StageFig
         elapsed_s=max(0.0, end_s - progress.started_s),
         left_s=_left_s(progress, stage, rows_per_s) if state == "running" else None,
         state=state,
+        cached_tokens=stage.cached_tokens,
     )
 
 

@@ -69,6 +69,11 @@ def troubles(stage: StageFigures) -> str:
     return ", ".join(f"{as_count(count)} {what}" for count, what in counts if count)
 
 
+def _cached(stage: StageFigures) -> str:
+    """How many of the tokens came from a prompt cache; empty where none did."""
+    return f" ({as_count(stage.cached_tokens)} cached)" if stage.cached_tokens else ""
+
+
 def time_left(stage: StageFigures) -> str:
     """How long it will take yet, or how it ended; empty where that cannot be told."""
     if stage.state != "running":
@@ -81,7 +86,7 @@ def as_line(stage: StageFigures) -> str:
     parts = (
         f"{done_of(stage)} rows",
         as_rate(stage.rows_per_s, "rows"),
-        f"{as_count(stage.tokens)} tokens",
+        f"{as_count(stage.tokens)} tokens{_cached(stage)}",
         as_rate(stage.tokens_per_s, "tokens"),
         troubles(stage),
         f"{as_clock(stage.elapsed_s)} elapsed",
