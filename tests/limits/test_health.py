@@ -2,7 +2,7 @@
 
 import pytest
 
-from distilabel.limits import Breaker, Health, HealthPolicy
+from distilabel.limits import Breaker, Company, Failing, Health, HealthPolicy
 
 POLICY = HealthPolicy()
 
@@ -152,6 +152,71 @@ def test_acquitted_means_forgotten():
     health.acquit()
     assert not health.is_probing
     assert health.suspect(1.0, row=3) == "open"
+
+
+TWO = Company(rows=2, may_be_joined=False, is_last=True)
+MORE = Company(rows=2, may_be_joined=True, is_last=False)
+FAILING = Failing(first=10.0, since=12.0)
+
+
+def _fail(health, now, row):
+    _send(health, now, row)
+    health.ended(is_probe=False)
+    health.stumbled(row)
+
+
+def _succeed(health, now, row):
+    _send(health, now, row)
+    health.ended(is_probe=False, answered_since=now)
+    health.succeeded(row, retry_cost=0)
+
+
+def test_a_success_that_was_sent_since_makes_the_failure_the_rows_own():
+    """One that was sent before tells nothing: the backend may have gone away after it."""
+    health = Health()
+    _succeed(health, 11.0, 2)
+    _fail(health, 20.0, 1)
+    assert health.is_to_blame(20.0, FAILING, MORE) is None
+    _succeed(health, 20.0, 3)
+    assert health.is_to_blame(21.0, FAILING, MORE) is True
+
+
+def test_another_row_that_stumbles_too_makes_it_the_backend():
+    """Once nothing is under way that might succeed."""
+    health = Health()
+    _fail(health, 20.0, 1)
+    _fail(health, 20.0, 2)
+    health.sent(20.0, 3)
+    assert health.is_to_blame(20.0, FAILING, MORE) is None
+    health.ended(is_probe=False)
+    assert health.is_to_blame(20.0, FAILING, MORE) is False
+
+
+def test_a_row_without_others_is_its_own_judge():
+    """Alone in its run, or with one whose way here is longer than a minute."""
+    health = Health()
+    _fail(health, 20.0, 1)
+    assert health.is_to_blame(20.0, FAILING, Company()) is True
+    assert health.is_to_blame(20.0, FAILING, TWO) is None
+    assert health.is_to_blame(20.0 + POLICY.other_row_max_s, FAILING, TWO) is True
+
+
+def test_where_no_fresh_row_may_come_its_first_failure_counts():
+    """A success after that one is the last that there will be."""
+    health = Health()
+    _succeed(health, 11.0, 3)
+    _fail(health, 20.0, 1)
+    _fail(health, 20.0, 2)
+    assert health.is_to_blame(20.0, FAILING, TWO) is True
+    assert health.is_to_blame(20.0, FAILING, MORE) is False
+
+
+def test_two_failures_may_be_by_chance():
+    """From the second on what fails is taken for failing."""
+    failing = Failing()
+    for times, now in ((1, 1.0), (2, 2.0), (3, 3.0)):
+        failing.again(times, now)
+    assert (failing.first, failing.since) == (1.0, 2.0)
 
 
 def test_twenty_equal_failures_trip_the_breaker():

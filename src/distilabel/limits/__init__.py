@@ -2,7 +2,7 @@
 
 from distilabel.limits.adaptive import Adaptive, AdaptivePolicy, AdaptiveStatistics, Sent
 from distilabel.limits.breaker import Breaker
-from distilabel.limits.health import Health, HealthPolicy, HealthStatistics
+from distilabel.limits.health import Company, Failing, Health, HealthPolicy, HealthStatistics
 from distilabel.limits.permits import PermitPool, PermitStatistics
 from distilabel.limits.rate import Rate, RateStatistics
 from distilabel.limits.retry import RetryPolicy, RetryState
@@ -13,6 +13,8 @@ __all__ = [
     "AdaptivePolicy",
     "AdaptiveStatistics",
     "Breaker",
+    "Company",
+    "Failing",
     "Health",
     "HealthPolicy",
     "HealthStatistics",

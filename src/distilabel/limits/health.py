@@ -10,7 +10,10 @@ Rules:
   transient retry costs 14, a throttled one 5, a retry that succeeds gives its cost back and a clean
   success gives 1. When it cannot pay, the circuit opens: probes after 1, 2, 4 … 60 s, and no call
   is given up for it.
-- Where two rows or more have stumbled since the last success, it may be the backend that is away.
+- A row whose attempts are used up is not failed before another one has spoken: if an attempt that
+  was sent while this row failed has succeeded, the failure is this row's own; if another row has
+  stumbled too, nothing has succeeded since, and nothing is under way that might, the backend is
+  away, and the circuit opens. If there is no other row, or none comes, the row is its own judge.
 - A backend that has been probed for half an hour without one success is given up.
 - A 401 or 403 puts the key under suspicion. One other row's attempt decides: its success makes the
   failure that row's own, its equal failure makes it everybody's. If there is no other row, the same
@@ -22,11 +25,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Health", "HealthPolicy", "HealthStatistics", "ProbeReason", "Verdict"]
+__all__ = [
+    "Company",
+    "Failing",
+    "Health",
+    "HealthPolicy",
+    "HealthStatistics",
+    "ProbeReason",
+    "Verdict",
+]
 
 ProbeReason: TypeAlias = Literal["warming", "circuit", "suspicion"]
 Verdict: TypeAlias = Literal["open", "row", "run", "alone"]
 """About a suspect row: not decided, its own failure, everybody's, or nobody else can tell."""
+
+_BY_CHANCE_MAX = 2
+"""Who has failed so often may have done so by chance, just before a backend went away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,8 @@ class HealthPolicy:
     """How often a call that waits for somebody else's probe looks again."""
     alone_after_s: float = 0.5
     """How long nobody else may have called before a suspect row decides about itself."""
+    other_row_max_s: float = 60.0
+    """How long a row whose attempts are used up waits for one that is on its way here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,35 @@ class HealthStatistics:
     probing: ProbeReason | None
     paused_until: float
     in_flight: int
+
+
+@dataclass(slots=True)
+class Failing:
+    """Since when a call has failed, again and again."""
+
+    first: float = 0.0
+    """Its first failure."""
+    since: float = 0.0
+    """The failure from which on it is not by chance: its second."""
+
+    def again(self, times: int, now: float) -> None:
+        """It has failed so many times now."""
+        if times == 1:
+            self.first = now
+        if times <= _BY_CHANCE_MAX:
+            self.since = now
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """The rows that a run has in hand when one of them fails."""
+
+    rows: int = 1
+    """How many, that one included."""
+    may_be_joined: bool = False
+    """Another may be taken in hand before one of these is done."""
+    is_last: bool = True
+    """The source has no more of them."""
 
 
 @dataclass(slots=True)
@@ -80,8 +125,8 @@ class Health:
         self._probing: _Probing | None = None
         self._tokens = self.policy.budget_tokens
         self._in_flight = 0
-        self._stumbler: int | None = None
-        self._has_many_stumblers = False
+        self._stumblers: set[int] = set()
+        self._last_sent = self._answered = float("-inf")
         self._last_other = float("-inf")
         self._suspect_row: int | None = None
         self._verdict: Verdict = "open"
@@ -96,10 +141,28 @@ class Health:
         """Whether one attempt at a time is sent, to see whether the backend is well."""
         return self._probing is not None
 
-    @property
-    def has_many_stumblers(self) -> bool:
-        """Whether more rows than one have met a transient failure since the last success."""
-        return self._has_many_stumblers
+    def is_to_blame(self, now: float, failing: Failing, company: Company) -> bool | None:
+        """Whether a row that has failed again and again does so by itself, not for the backend.
+
+        None: that is to be seen. Ask again when there was another outcome, or some time later.
+        """
+        may_be_told = self.may_be_told(company)
+        if self._answered > (failing.since if may_be_told else failing.first):
+            return True
+        if self._in_flight and not self._probing:
+            return None
+        if len(self._stumblers) > 1:
+            return False
+        is_quiet = now - self._last_sent >= self.policy.other_row_max_s
+        return True if is_quiet or not may_be_told else None
+
+    def may_be_told(self, company: Company) -> bool:
+        """Whether a row may come that has not stumbled, and so can tell how the backend is."""
+        return company.may_be_joined or company.rows > max(1, len(self._stumblers))
+
+    def has_stumbled(self, row: int) -> bool:
+        """Whether this row has met a transient failure since the last success."""
+        return row in self._stumblers
 
     def wait_s(self, now: float) -> float:
         """Seconds until an attempt may be tried; 0: now."""
@@ -118,6 +181,7 @@ class Health:
     def sent(self, now: float, row: int) -> bool:
         """An attempt starts. True: it is the probe."""
         self._in_flight += 1
+        self._last_sent = now
         if row != self._suspect_row:
             self._last_other = now
         if self._probing is None:
@@ -125,8 +189,15 @@ class Health:
         self._probing.has_probe = True
         return True
 
-    def ended(self, *, is_probe: bool) -> None:
-        """An attempt is over, however it ended. Called once for each `sent`, before its outcome."""
+    def ended(self, *, is_probe: bool, answered_since: float | None = None) -> None:
+        """An attempt is over, however it ended. Called once for each `sent`, before its outcome.
+
+        Args:
+            is_probe: what `sent` said.
+            answered_since: when it was sent, if a complete reply came.
+        """
+        if answered_since is not None:
+            self._answered = max(self._answered, answered_since)
         self._in_flight -= 1
         if is_probe and self._probing is not None:
             self._probing.has_probe = False
@@ -139,14 +210,11 @@ class Health:
         if self._suspect_row == row:
             self._suspect_row, self._verdict = None, "open"
         self._probing = None
-        self._stumbler, self._has_many_stumblers = None, False
+        self._stumblers.clear()
 
     def stumbled(self, row: int) -> None:
         """A transient failure came for `row`."""
-        if self._stumbler is None:
-            self._stumbler = row
-        elif row != self._stumbler:
-            self._has_many_stumblers = True
+        self._stumblers.add(row)
 
     def throttled(self, now: float, wait_s: float) -> None:
         """The server asked for less, for `wait_s` seconds."""

@@ -23,6 +23,7 @@ from distilabel.errors import (
     ThrottledError,
     TransientError,
 )
+from distilabel.limits.health import Failing
 
 if TYPE_CHECKING:
     import random
@@ -59,6 +60,8 @@ class RetryState:
     throttled: int = field(default=0)
     paid: int = field(default=0)
     """Attempts that brought a paid reply of no use."""
+    failing: Failing = field(default_factory=Failing)
+    """Since when it has failed."""
     spent: int = field(default=0)
     """What its retries have taken out of the backend's budget."""
 

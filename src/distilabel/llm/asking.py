@@ -228,20 +228,31 @@ async def _wait_s(llm: LLM, error: CallError, state: RetryState, context: CallCo
     if isinstance(error, WarmingError):
         llm.gate.warming(error, llm.retry_policy.warming_wait_s)
         return 0.0
+    if isinstance(error, TransientError):
+        return await _after_stumbling(llm, error, state, context)
     if isinstance(error, ThrottledError):
         state.spent += llm.gate.throttled(error)
-    elif isinstance(error, TransientError):
-        cost = llm.gate.stumbled(error, context.row_index)
-        if cost is None:
-            return 0.0
-        state.spent += cost
     wait_s = state.wait_s(error, llm.chance)
-    if wait_s is not None:
-        return wait_s
-    if not llm.gate.is_away(error):
+    if wait_s is None:
         raise error
-    state.transient = 0
-    return 0.0
+    return wait_s
+
+
+async def _after_stumbling(
+    llm: LLM, error: TransientError, state: RetryState, context: CallContext
+) -> float:
+    cost = llm.gate.stumbled(error, context)
+    wait_s = state.wait_s(error, llm.chance)
+    state.failing.again(state.transient, anyio.current_time())
+    if wait_s is None:
+        if await llm.gate.is_to_blame(error, state.failing, context):
+            raise error
+        state.transient, cost = 0, None
+    if cost is None:  # the gate lets it wait
+        context.flight.set_aside(context.row_index)
+        return 0.0
+    state.spent += cost
+    return wait_s or 0.0
 
 
 def _refuse_long_waits(llm: LLM, error: CallError) -> None:

@@ -148,7 +148,7 @@ class Control:
         else:
             each = sum(map(len, texts)) / (4 * len(texts) or 1)
         with self.lock:
-            self._ended(ticket)
+            self._ended(ticket, is_answered=True)
             if ticket.tokens:
                 read = 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
                 self.rate.settled(ticket.tokens, read or ticket.tokens)
@@ -207,8 +207,9 @@ class Control:
         wait_s = max(self.health.wait_s(now), self.adaptive.wait_s(now))
         return max(wait_s, self.rate.wait_s(now)) if self.rate.is_limiting else wait_s
 
-    def _ended(self, ticket: Ticket) -> None:
-        self.health.ended(is_probe=ticket.is_probe)
+    def _ended(self, ticket: Ticket, *, is_answered: bool = False) -> None:
+        answered_since = ticket.sent_at if is_answered else None
+        self.health.ended(is_probe=ticket.is_probe, answered_since=answered_since)
         if ticket.sent is not None:
             self.adaptive.ended()
 

@@ -10,9 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
+
+from distilabel.limits import Company
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Flight", "InFlightCounter"]
 
@@ -39,6 +44,10 @@ class Flight:
         self._under_way = 0
         self._idle = anyio.Event()
         self.is_stopped = False
+        self.company: Callable[[], Company] = Company
+        """The rows that the run has in hand."""
+        self.set_aside: Callable[[int], None] = lambda row: None  # noqa: ARG005
+        """Called with a row that waits for a server that does not answer well."""
 
     @property
     def under_way(self) -> int:

@@ -5,7 +5,8 @@ Rules:
 - A permit covers one attempt. Whoever waits, for a pause, a probe, a pace or a verdict, holds none.
 - Where nothing holds attempts back, a permit is all that is asked for. Otherwise they stand in line
   for their turn, and only the first of the line looks at the clock: however many wait, each attempt
-  that leaves costs the same.
+  that leaves costs the same. Where one attempt is to tell how the backend is, a row that has not
+  stumbled goes first.
 - What an attempt says about the backend is told to its `Control`; what may be sent follows from it.
   Objects that call the same backend have a gate each and one control.
 """
@@ -33,9 +34,10 @@ from distilabel.llm.files import are_exhausted
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from distilabel.limits import Health, HealthStatistics
+    from distilabel.limits import Failing, Health, HealthStatistics
     from distilabel.llm.asking import CallContext
     from distilabel.llm.control import ControlStatistics, Ticket
+    from distilabel.llm.flight import Flight
     from distilabel.types import Call, KeptReply
 
 __all__ = ["NO_FILES_LEFT", "Gate"]
@@ -44,9 +46,6 @@ _log = logging.getLogger("distilabel")
 
 NO_FILES_LEFT = "too_many_files"
 """The cause of a failure to connect because this process has too many files open."""
-
-_AWAY = frozenset({"connect", "connect_timeout", "http_502", "http_503"})
-"""Causes that tell of a server which is not there, rather than of a row that it cannot take."""
 
 
 class Gate:
@@ -72,6 +71,7 @@ class Gate:
         self._is_adaptive = is_adaptive
         self.ceiling = ceiling
         self._is_warned = False
+        self._fresh_waiting = 0
         self._said: tuple[float | None, float | None] = (None, None)
         self.join(Control(health))
 
@@ -144,14 +144,30 @@ class Gate:
     async def _wait_for_turn(
         self, pool: PermitPool | None, context: CallContext, call: Call | None
     ) -> Ticket:
-        async with self._turn:
+        is_fresh = not self._health.has_stumbled(context.row_index)
+        self._fresh_waiting += is_fresh
+        try:
             while True:
-                # The clock ends a wait, or a probe in another event loop: no event could tell.
-                while wait_s := self._control.wait_s(anyio.current_time()):  # noqa: ASYNC110
-                    await anyio.sleep(wait_s)
-                ticket = await self._admit(pool, context, call)
-                if ticket is not None:
-                    return ticket
+                async with self._turn:
+                    ticket = await self._take_turn(pool, context, call, is_fresh=is_fresh)
+                    if ticket is not None:
+                        return ticket
+        finally:
+            self._fresh_waiting -= is_fresh
+
+    async def _take_turn(
+        self, pool: PermitPool | None, context: CallContext, call: Call | None, *, is_fresh: bool
+    ) -> Ticket | None:
+        """An attempt, as soon as one may be made; None: another row of the line goes before."""
+        while True:
+            # The clock ends a wait, or a probe in another event loop: no event could tell.
+            while wait_s := self._control.wait_s(anyio.current_time()):  # noqa: ASYNC110
+                await anyio.sleep(wait_s)
+            if self._fresh_waiting and not is_fresh and self._health.is_probing:
+                return None
+            ticket = await self._admit(pool, context, call)
+            if ticket is not None:
+                return ticket
 
     async def _admit(
         self, pool: PermitPool | None, context: CallContext, call: Call | None
@@ -239,36 +255,62 @@ class Gate:
             may_go_on = self._health.warming(anyio.current_time(), wait_s)
         self._give_up_unless(may_go_on, error)
 
-    def stumbled(self, error: CallError, row: int) -> int | None:
+    def stumbled(self, error: CallError, context: CallContext) -> int | None:
         """Note a transient failure. Returns its retry's cost; None: the circuit is open.
 
         Raises:
-            RunFatalError: the circuit has been open for too long.
+            CallError: the circuit has been open for too long.
         """
         cost = self._health.policy.transient_cost
         with self._lock:
-            self._health.stumbled(row)
+            self._health.stumbled(context.row_index)
             if not self._health.is_probing and self._health.pays(cost):
                 return cost
-            may_go_on = self._health.circuit_open(anyio.current_time())
-        self._give_up_unless(may_go_on, error)
+        self._open_circuit(error, context.flight)
         return None
 
-    def is_away(self, error: CallError) -> bool:
-        """Whether a call that has used up its retries is to wait for the server, not to fail.
+    async def is_to_blame(self, error: CallError, failing: Failing, context: CallContext) -> bool:
+        """Whether a call that has used up its retries is to fail, rather than to wait for a server.
 
-        A run of few threads would else spend rows on an outage: its budget, made for many, lasts
-        longer than the retries of each row.
+        Args:
+            error: what it failed with last.
+            failing: since when.
+            context: for whom it was made.
 
         Raises:
-            RunFatalError: the circuit has been open for too long.
+            DispatchStoppedError: the run is stopping, and nobody knows.
+            CallError: the circuit has been open for too long.
         """
+        # Another row may be in another event loop, or never come: no event could tell.
+        while (is_own := self._is_to_blame(failing, context.flight)) is None:  # noqa: ASYNC110
+            await anyio.sleep(self._health.policy.poll_s)
+        if not is_own:
+            self._open_circuit(error, context.flight)
+        return is_own
+
+    def _is_to_blame(self, failing: Failing, flight: Flight) -> bool | None:
+        now, company = anyio.current_time(), flight.company()
         with self._lock:
-            if error.cause not in _AWAY or not self._health.has_many_stumblers:
-                return False
+            is_own = self._health.is_to_blame(now, failing, company)
+        if is_own is None and flight.is_stopped:
+            raise DispatchStoppedError("the run is stopping")
+        return is_own
+
+    def _open_circuit(self, error: CallError, flight: Flight) -> None:
+        """Have the server probed.
+
+        Raises:
+            RunFatalError: it has had its time.
+            CallError: `error`, if it has, and no row is left that might do better: these may be
+                beyond what it can do, and are failed, so that the run has an end.
+        """
+        company = flight.company()
+        with self._lock:
             may_go_on = self._health.circuit_open(anyio.current_time())
+            is_hopeless = company.is_last and not self._health.may_be_told(company)
+        if not may_go_on and is_hopeless:
+            raise error
         self._give_up_unless(may_go_on, error)
-        return True
 
     async def judge(self, error: RunFatalError, row: int) -> None:
         """Find out whether a 401 or 403 is this row's own. Returns if the row is to try once more.

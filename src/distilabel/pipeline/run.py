@@ -9,6 +9,8 @@ Rules:
   those that have finished theirs wait for the turn. So a row costs no task of its own, and a
   worker is added only when none is waiting.
 - There is no barrier: a row goes to the labeller the moment its own generations are in.
+- A row that waits for a server that does not answer well leaves its place in the window to another
+  one, and its slot: at most `_ASIDE_MAX` do.
 - Before its last stage a row takes an output slot, which is given back when the consumer takes the
   row. There are twice as many as that stage has permits. So a slow consumer stops the last stage,
   then the window fills, then no row is pulled.
@@ -39,7 +41,7 @@ from distilabel.errors import (
     RunStoppedError,
 )
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
-from distilabel.limits import PermitPool
+from distilabel.limits import Company, PermitPool
 from distilabel.limits.spending import dollars
 from distilabel.llm.flight import Flight
 from distilabel.pipeline.money import budget_exceeded
@@ -72,6 +74,10 @@ LANDING_MAX_S = 0.5
 _SLACK = 2
 """Rows for each permit: with one, a stage idles whenever the other is ahead (3 % of the time in
 `benchmarks/efficiency.py`); with two, nothing was left to gain."""
+
+_ASIDE_MAX = 8
+"""Rows that may wait for a server beside those of the window. If all of the window did, no other
+row could tell whether it is the server that fails, or they."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,11 @@ class Run:
 
         pools = [llm.permits for _, llm in plan.stages]
         self._first = pools[0]
-        self._window = PermitPool(_SLACK * sum(pool.limit for pool in pools))
+        self._rows_max = _SLACK * sum(pool.limit for pool in pools)
+        self._window = PermitPool(self._rows_max)
         needs_slots = len(pools) > 1 and not settings.ordered
-        self._slots = PermitPool(_SLACK * pools[-1].limit) if needs_slots else None
+        self._slots_max = _SLACK * pools[-1].limit
+        self._slots = PermitPool(self._slots_max) if needs_slots else None
 
         self._workers: TaskGroup | None = None
         self._turn = PermitPool(1)
@@ -135,6 +143,9 @@ class Run:
         self._is_complete = False
         self._now = asyncio.get_running_loop().time  # asked from a sync consumer's thread, too
         self._started = self._now()
+        self._aside: set[int] = set()
+        self._flight.company = self._company
+        self._flight.set_aside = self._set_aside
 
     @property
     def summary(self) -> RunSummary:
@@ -238,6 +249,21 @@ class Run:
         self._notify(RunFinished(summary, self._is_complete))
         return summary
 
+    def _company(self) -> Company:
+        window = self._window.statistics()
+        has_room = window.in_use < window.limit and not self._is_source_at_end
+        return Company(self._pending, has_room, self._is_source_at_end)
+
+    def _set_aside(self, index: int) -> None:
+        if len(self._aside) < _ASIDE_MAX:
+            self._aside.add(index)
+            self._fit()
+
+    def _fit(self) -> None:
+        self._window.resize(self._rows_max + len(self._aside))
+        if self._slots is not None:
+            self._slots.resize(self._slots_max + len(self._aside))
+
     async def _work_on_rows(self, workers: TaskGroup) -> None:
         while (draft := await self._pull(workers)) is not None:
             await self._process(draft)
@@ -306,6 +332,9 @@ class Run:
         is_resumed = draft.reused > 0 and not draft.bought
         self._notify(RowFinished(draft.index, errors, is_resumed))
         self._pending -= 1
+        if draft.index in self._aside:
+            self._aside.discard(draft.index)
+            self._fit()
         if self._ends_run(draft):
             self.fail(RowFailedError(draft.index, errors))
             return

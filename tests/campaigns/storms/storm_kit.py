@@ -60,13 +60,23 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-def run(source: Iterable[Mapping[str, str]], *, permits: int, make=None, **endpoint) -> Outcome:
+def run(
+    source: Iterable[Mapping[str, str]],
+    *,
+    permits: int,
+    make=None,
+    judge=None,
+    ordered=False,
+    **endpoint,
+) -> Outcome:
     """Run over a server of this kind, in virtual time, until the end or until something stops it.
 
     Args:
         source: the rows.
         permits: calls at once.
         make: makes the backend for a URL; None: OpenAI's, over aiohttp.
+        judge: makes the labeller for a URL, if there is to be one.
+        ordered: take the rows in the order of the input.
         **endpoint: how the server behaves.
     """
     server = SimulatedEndpoint(**endpoint)
@@ -76,7 +86,10 @@ def run(source: Iterable[Mapping[str, str]], *, permits: int, make=None, **endpo
             llm = (make or backend)(server.openai_url, num_threads=permits)
             outcome, started = Outcome(server.ledger), anyio.current_time()
             try:
-                stream = Pipeline(llm).stream(source, enable_checkpoints=False, verbose=False)
+                labeller = judge and judge(server.openai_url, num_threads=permits)
+                stream = Pipeline(llm, labeller).stream(
+                    source, enable_checkpoints=False, verbose=False, ordered=ordered
+                )
                 async with stream as results:
                     async for row in results:
                         outcome.rows.append(row)

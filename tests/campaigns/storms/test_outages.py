@@ -79,16 +79,6 @@ def test_an_outage_of_ten_minutes(way, permits, record_property):
     assert len(after) >= 0.95 * 30 * full
 
 
-@pytest.mark.parametrize("permits", [1, 2])
-@pytest.mark.parametrize("way", ["502", "503"])
-def test_a_run_of_few_threads_spends_no_row_on_a_server_that_says_it_is_away(way, permits):
-    """With so few calls at once the budget would last longer than the rows."""
-    outcome, _, count = outage(WAYS[way], permits=permits)
-    assert outcome.error is None
-    assert [row.errors[0].cause for row in outcome.failed] == []
-    assert len(outcome.rows) == count
-
-
 @pytest.mark.parametrize(
     ("drip", "bound_s"),
     [

@@ -1,0 +1,208 @@
+"""A server that is away, or rows that it cannot take: by few calls at once, on a virtual clock."""
+
+import pytest
+from storm_kit import now_s, number_of, rows, run
+
+from distilabel.errors import RunFatalError, TransientError
+from distilabel.llm import OpenAILLM
+from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
+from distilabel.testing import Delay, Hangup, Latency, NeverAnswers, Reset, Status
+
+LATENCY_S = 2.0
+BEGINS_S, MINUTES = 30.0, 10.0
+ENDS_S = BEGINS_S + 60 * MINUTES
+WAYS = {
+    "reset": Reset(),
+    "hang-up": Hangup(),
+    "half a reply": Reset(200),
+    "500": Status(500),
+    "502": Status(502),
+    "503": Status(503),
+    "504": Status(504),
+    "hangs": NeverAnswers(),
+}
+POISON = {"reset": Reset(), "half a reply": Reset(200), "500": Status(500), "503": Status(503)}
+ATTEMPTS = 6
+
+
+def outage(fault, *, permits, count, **settings):
+    """A run through an outage of ten minutes; the outcome, and when requests arrived."""
+    arrivals = []
+
+    def script(request):
+        arrivals.append(now_s())
+        return fault if BEGINS_S <= now_s() < ENDS_S else None
+
+    latency = Latency.constant(LATENCY_S)
+    outcome = run(rows(count), permits=permits, script=script, latency=latency, **settings)
+    return outcome, arrivals
+
+
+@pytest.mark.parametrize("permits", [1, 2, 3, 8])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_row_is_spent_on_an_outage(way, permits):
+    """However few calls there are at once, and whatever the server does meanwhile, no row fails."""
+    count = int(permits / LATENCY_S * 90)
+    outcome, arrivals = outage(WAYS[way], permits=permits, count=count)
+    assert outcome.error is None
+    assert [row.errors[0].cause for row in outcome.failed] == []
+    assert len(outcome.rows) == count
+    probes = sum(BEGINS_S <= moment < ENDS_S for moment in arrivals)
+    print(f"{way:13} {permits} permits: {probes:3} requests in the outage, 0 rows failed")  # noqa: T201
+    assert probes <= 100
+    assert outcome.seconds <= ENDS_S + 60 + 90 + 300
+
+
+@pytest.mark.parametrize("permits", [1, 2, 3, 8])
+def test_no_row_is_spent_on_a_server_that_cannot_be_reached(permits):
+    """While nothing listens there, rows wait; when it is back, all of them are done."""
+
+    def make(url, **settings):
+        return LateLLM(TextGenerationTask(), "writer", base_url=url, **settings)
+
+    count = 20 * permits
+    latency = Latency.constant(LATENCY_S)
+    outcome = run(rows(count), permits=permits, make=make, latency=latency)
+    assert outcome.error is None
+    assert outcome.failed == []
+    assert len(outcome.rows) == count
+    assert outcome.seconds <= 600 + 60 + 40 * LATENCY_S
+
+
+class LateLLM(OpenAILLM):
+    """A backend that finds no connection for ten minutes."""
+
+    async def complete(self, call):
+        """A reply, or none."""
+        if now_s() < 600:
+            raise TransientError("nobody listens", cause="connect")
+        return await super().complete(call)
+
+
+@pytest.mark.parametrize("permits", [1, 2, 3, 8])
+@pytest.mark.parametrize("way", POISON)
+def test_a_row_that_breaks_the_server_fails_alone(way, permits):
+    """After its attempts, as the rows beside it go well, and holds nobody up."""
+
+    def script(request):
+        return POISON[way] if number_of(request) % 20 == 7 else None
+
+    outcome = run(rows(100), permits=permits, script=script, latency=Latency.constant(LATENCY_S))
+    assert outcome.error is None
+    assert sorted(row.index for row in outcome.failed) == [7, 27, 47, 67, 87]
+    assert {row.errors[0].attempts for row in outcome.failed} == {ATTEMPTS}
+    assert outcome.seconds <= 130 * LATENCY_S / permits + 60
+
+
+@pytest.mark.parametrize("permits", [1, 2, 3, 8])
+@pytest.mark.parametrize("together", [2, 3, 5, 8])
+def test_neighbours_that_break_the_server_are_told_from_an_outage(together, permits):
+    """As many as the run has in hand at once: a fresh row is tried, and tells that it is they."""
+
+    def script(request):
+        return Status(500) if 10 <= number_of(request) < 10 + together else None
+
+    outcome = run(rows(60), permits=permits, script=script, latency=Latency.constant(LATENCY_S))
+    assert outcome.error is None
+    assert sorted(row.index for row in outcome.failed) == list(range(10, 10 + together))
+    assert len(outcome.rows) == 60
+
+
+@pytest.mark.parametrize("way", POISON)
+def test_a_single_row_is_its_own_judge(way):
+    """With no other row to ask it fails after its attempts, and holds nobody up."""
+    outcome = run(rows(1), permits=4, script=lambda request: POISON[way])
+    assert outcome.error is None
+    assert [row.errors[0].attempts for row in outcome.failed] == [ATTEMPTS]
+    assert outcome.seconds <= 60
+
+
+def test_the_last_row_is_its_own_judge():
+    """Where all others are done, there is none to ask."""
+
+    def script(request):
+        return Status(500) if number_of(request) == 9 else None
+
+    outcome = run(rows(10), permits=1, script=script)
+    assert [row.index for row in outcome.failed] == [9]
+    assert outcome.seconds <= 60
+
+
+@pytest.mark.parametrize("permits", [1, 8])
+def test_rows_that_all_break_the_server_end_the_run(permits):
+    """Nobody can tell that from an outage: after half an hour the run stops, resumable."""
+    outcome = run(rows(200), permits=permits, script=lambda request: Status(500))
+    assert isinstance(outcome.error, RunFatalError)
+    assert outcome.error.cause == "unavailable"
+    assert outcome.rows == []
+    assert 1_800 <= outcome.seconds < 2_000
+
+
+@pytest.mark.parametrize("permits", [1, 2, 8])
+def test_one_row_in_ten_breaks_the_server(permits):
+    """Though the budget of retries is spent, every row is done or failed in a bounded time."""
+
+    def script(request):
+        return Reset() if number_of(request) % 10 == 3 else None
+
+    count = 100 * permits
+    outcome = run(rows(count), permits=permits, script=script, latency=Latency.constant(LATENCY_S))
+    assert outcome.error is None
+    assert sorted(row.index for row in outcome.failed) == list(range(3, count, 10))
+    assert outcome.seconds <= 10 * (100 * LATENCY_S)
+
+
+@pytest.mark.parametrize("permits", [1, 8])
+def test_a_row_that_others_wait_for_in_order_holds_them_up_no_longer(permits):
+    """In input order the rows behind it are done and cannot be taken: nobody else will come."""
+
+    def script(request):
+        return Status(500) if number_of(request) % 50 == 0 else None
+
+    outcome = run(
+        rows(100),
+        permits=permits,
+        script=script,
+        latency=Latency.constant(LATENCY_S),
+        ordered=True,
+    )
+    assert [row.index for row in outcome.rows] == list(range(100))
+    assert [row.index for row in outcome.failed] == [0, 50]
+    assert outcome.seconds <= 130 * LATENCY_S / permits + 120
+
+
+def test_the_last_rows_that_break_the_server_are_failed_after_its_time():
+    """No other row can tell them from an outage: half an hour is waited, and the run has an end."""
+
+    def script(request):
+        return Status(500) if number_of(request) >= 8 else None
+
+    outcome = run(rows(10), permits=2, script=script, latency=Latency.constant(LATENCY_S))
+    assert outcome.error is None
+    assert sorted(row.index for row in outcome.failed) == [8, 9]
+    assert {row.errors[0].cause for row in outcome.failed} == {"http_500"}
+    assert 1_800 <= outcome.seconds < 2_000
+
+
+@pytest.mark.parametrize("permits", [1, 2])
+@pytest.mark.parametrize("way", ["reset", "500", "503"])
+def test_a_judge_that_is_away_costs_no_row_though_rows_come_to_it_slowly(way, permits):
+    """Its first row waits for the next one, which is being written, and then for the judge."""
+
+    def script(request):
+        if request.model == "writer":
+            return Delay(20.0)
+        return WAYS[way] if BEGINS_S <= now_s() < ENDS_S else None
+
+    def reply(request):
+        is_judge = request.model == "judge"
+        return "#### Output for Text 1\nRating: 3\nRationale: Fair." if is_judge else "fine"
+
+    def judge(url, **settings):
+        return OpenAILLM(UltraFeedbackTask.for_honesty(), "judge", base_url=url, **settings)
+
+    outcome = run(rows(20), permits=permits, script=script, reply=reply, judge=judge)
+    assert outcome.error is None
+    assert outcome.failed == []
+    assert len(outcome.rows) == 20
+    assert outcome.seconds <= ENDS_S + 120 + 20 * 20
