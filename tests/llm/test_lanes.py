@@ -1,5 +1,6 @@
 """The same outcomes through every way to reach a server: our own client, or one of the user's."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -281,6 +282,34 @@ async def test_inference_endpoints_take_a_client_too(serve_hub, kind) -> None:
         )
         assert (await llm.agenerate([{"input": "a"}]))[0][0]["raw_output"] == "fine"
     assert endpoint.ledger.by_route == {"hub": 1, "text-generation": 1}
+
+
+@pytest.mark.parametrize(
+    ("spared", "proxied", "direct"), [("", 1, 0), ("127.0.0.1", 0, 1), ("models.example", 1, 0)]
+)
+async def test_a_proxy_that_the_environment_names_is_used(
+    serve, writer, monkeypatch, spared, proxied, direct
+) -> None:
+    """Unless `NO_PROXY` spares the server; both ways give the same row."""
+    seen: list[str] = []
+    endpoint = serve(reply=lambda _: "direct")
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head.partition(b" HTTP/")[0].decode())
+        body = b'{"choices": [{"message": {"content": "relayed"}}]}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", spared)
+        llm = writer(endpoint)
+        ((output,),) = await llm.agenerate([{"input": "a"}])
+    assert output["raw_output"] == ("relayed" if proxied else "direct")
+    assert seen == [f"POST {endpoint.openai_url}/chat/completions"] * proxied
+    assert endpoint.ledger.requests == direct
 
 
 async def test_inference_endpoints_take_no_sdk_of_openai(serve_hub) -> None:

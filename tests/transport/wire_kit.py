@@ -37,6 +37,8 @@ class Served(asyncio.Protocol):
         """Take note."""
         self.transport = transport
         self.server.connections.append(self)
+        if self.server.greets:
+            self.server.greets(self)
 
     def data_received(self, data: bytes) -> None:
         """Hand whole requests to the test."""
@@ -79,6 +81,7 @@ class RawServer:
         answer: what to do with a whole request; None: it gets a short reply.
         tls: speaks TLS with this.
         answers_heads: what to do when a request's head is in.
+        greets: what to do with a connection that is made.
     """
 
     def __init__(
@@ -87,9 +90,11 @@ class RawServer:
         *,
         tls: ssl.SSLContext | None = None,
         answers_heads: Callable[[Served], None] | None = None,
+        greets: Callable[[Served], None] | None = None,
     ) -> None:
         self.answer = answer or (lambda served: served.write(FINE))
         self.answers_heads = answers_heads
+        self.greets = greets
         self.connections: list[Served] = []
         self.requests: list[bytes] = []
         self.has_changed = asyncio.Event()

@@ -25,8 +25,10 @@ from distilabel.errors import ConfigurationError
 from distilabel.llm.base import LLM
 from distilabel.llm.control import control_for
 from distilabel.transport import HttpReply, Lane, Timeouts
-from distilabel.transport.aiohttp_lane import AiohttpLane
 from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
+from distilabel.transport.proxies import proxy_for
+from distilabel.transport.reply_head import ReplyHeaders
+from distilabel.transport.wire_lane import WireLane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -117,6 +119,11 @@ class HttpLLM(LLM):
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         if self._client is None:
+            if proxy_for(self._origin()) is None:
+                return WireLane(self._timeouts, headers)
+            # Loaded by those who need it: nobody else has to wait for aiohttp's import.
+            from distilabel.transport.aiohttp_lane import AiohttpLane
+
             return AiohttpLane(self._origin(), self._timeouts, headers)
         return HttpxLane(self._client, self._timeouts, headers)
 
@@ -176,7 +183,7 @@ def _without_key(reply: HttpReply, key: SecretStr) -> HttpReply:
     if len(key.get_secret_value()) < _SECRET_MIN_BYTES:
         return reply
     headers, body = reply.headers, reply.body
-    if any(key.get_secret_value() in value for value in headers.values()):
+    if _hold(headers, key):
         headers = {
             name.lower(): value.replace(key.get_secret_value(), "[key]")
             for name, value in headers.items()
@@ -185,6 +192,12 @@ def _without_key(reply: HttpReply, key: SecretStr) -> HttpReply:
         return reply
     body = body.replace(key.get_secret_value().encode(), b"[key]")
     return HttpReply(reply.status, headers, body)
+
+
+def _hold(headers: Mapping[str, str], key: SecretStr) -> bool:
+    if isinstance(headers, ReplyHeaders):  # most replies are of our own lane: no field is decoded
+        return headers.hold(key.get_secret_value())
+    return any(key.get_secret_value() in value for value in headers.values())
 
 
 def _timeouts(timeout: float | Timeouts | None) -> Timeouts:

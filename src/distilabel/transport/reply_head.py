@@ -97,16 +97,18 @@ class ReplyHeaders(Mapping[str, str]):
     def get(self, name: str, /, default: T) -> str | T: ...
     def get(self, name: str, /, default: object = None) -> object:
         """The value of a field; one that was not sent is missed without decoding the others."""
-        if self._fields is None:
-            if self._lower is None:
-                self._lower = self._block.lower()
-            if b"\r\n%b:" % name.encode() not in self._lower:
-                return default
-        return self._decoded().get(name, default)
+        return self._decoded().get(name, default) if name in self else default
 
-    def holds(self, text: str) -> bool:
-        """Whether a name or a value has this text in it; the bytes are looked through as sent."""
+    def hold(self, text: str) -> bool:
+        """Whether a text is in any of them; the bytes are looked through as they came."""
         return text.encode() in self._block
+
+    def __contains__(self, name: object) -> bool:
+        if self._fields is not None:
+            return name in self._fields
+        if self._lower is None:
+            self._lower = self._block.lower()
+        return isinstance(name, str) and b"\r\n%b:" % name.encode() in self._lower
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)

@@ -34,7 +34,7 @@ _OURS = {"content-length", "transfer-encoding"}
 _AS_THEY_ARE = "/:@!$&'()*+,;=~-._%?"
 _NO_URL = re.compile(r"[\x00-\x20\x7f]")
 _BREAK = re.compile(r"[\r\n\0]")
-_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?")
+_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?")
 
 
 class BadUrlError(Exception):
@@ -75,7 +75,8 @@ def read_url(url: str) -> Target:
     usual = _PORTS.get(parts.scheme)
     if usual is None or "@" in parts.netloc or _NO_URL.search(url) or not _HOST.fullmatch(host):
         raise BadUrlError
-    name = f"[{host}]" if ":" in host else host
+    host = host.replace("%25", "%")  # RFC 6874: a zone, which is nobody else's affair
+    name = f"[{host.partition('%')[0]}]" if ":" in host else host
     query = f"?{quote(parts.query, safe=_AS_THEY_ARE)}" if parts.query else ""
     return Target(
         is_secure=parts.scheme == "https",

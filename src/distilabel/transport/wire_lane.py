@@ -41,7 +41,11 @@ _SWEEPS_APART_S = 0.05
 _CONNECT_ERRORS = (
     (ssl.SSLEOFError, TransientError, "connect", "the server broke off the handshake"),
     (ssl.SSLZeroReturnError, TransientError, "connect", "the server broke off the handshake"),
-    (ssl.SSLError, RunFatalError, "tls", "the server's certificate was not accepted"),
+    (
+        ssl.SSLCertVerificationError,
+        *(RunFatalError, "tls", "the server's certificate was not accepted"),
+    ),
+    (ssl.SSLError, RunFatalError, "tls", "the server does not speak TLS as is needed here"),
     (TimeoutError, TransientError, "connect_timeout", "no connection in time"),
     (OSError, TransientError, "connect", "the server cannot be reached"),
     (UnicodeError, RunFatalError, "bad_url", "this is not a URL that can be called"),
