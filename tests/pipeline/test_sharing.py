@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from contextlib import suppress
 from itertools import count
@@ -20,7 +22,7 @@ from distilabel.errors import (
     TransientError,
 )
 from distilabel.limits import RetryPolicy
-from distilabel.llm import InferenceEndpointsLLM
+from distilabel.llm import InferenceEndpointsLLM, OpenAILLM
 from distilabel.pipeline import Pipeline
 from distilabel.pipeline.recording import CallRecorder
 from distilabel.pipeline.sharing import SharedCalls, SharingStatistics
@@ -458,3 +460,38 @@ async def test_whatever_stops_a_run_no_prompt_is_bought_twice(
     assert len(set(texts)) == len(set(names))
     assert all([texts[index]] == generations for index, generations in handed_out.items())
     assert shop.bought == Counter(set(names))
+
+
+CHILD = """
+import json, sys
+from distilabel.llm import OpenAILLM
+from distilabel.pipeline import Pipeline
+from distilabel.tasks import TextGenerationTask
+
+writer = OpenAILLM(
+    TextGenerationTask(), "m", base_url=sys.argv[1], temperature=0.0, num_threads=4
+)
+Pipeline(writer).generate(json.loads(sys.argv[3]), checkpoint_dir=sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("resume", ["auto", "always"])
+async def test_after_a_kill_only_what_was_in_flight_is_asked_again(serve, tmp_path, resume):
+    """A killed run with every prompt four times is gone on with: 30 calls, and those in flight."""
+    endpoint, source = serve(latency=Latency.constant(0.05)), rows(*map(str, range(30))) * 4
+    arguments = [endpoint.openai_url, str(tmp_path / "run"), json.dumps(source)]
+    command = [sys.executable, "-c", CHILD, *arguments]
+    async with await anyio.open_process(command, stderr=None) as child:
+        await endpoint.until(lambda ledger: ledger.paid >= 10)
+        child.kill()
+    writer = OpenAILLM(
+        TextGenerationTask(), "m", base_url=endpoint.openai_url, temperature=0.0, num_threads=4
+    )
+    result = await Pipeline(writer).agenerate(
+        source, checkpoint_dir=tmp_path / "run", resume=resume, verbose=False
+    )
+    assert 30 <= endpoint.ledger.paid <= 30 + 4
+    texts = [text for (text,) in result["generations"]]
+    assert texts == texts[:30] * 4
+    assert len(set(texts)) == 30
+    assert result.run.calls + result.run.calls_reused + result.run.calls_shared == 120
