@@ -278,6 +278,9 @@ def queue_run(server: Server, limit: Adaptive, seconds: float, seed: int) -> Que
 def main() -> None:
     options = _options()
     console = Console(width=112)
+    if options.real:
+        console.print(_real_table(options))
+        return
     seeds = range(options.seed, options.seed + options.seeds)
     console.print(_quota_table(options, seeds))
     console.print(_queue_table(options, seeds))
@@ -291,6 +294,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the first run's seed (1)")
     parser.add_argument("--phase", type=float, default=120.0, help="seconds of each quota (120)")
     parser.add_argument("--ceiling", type=int, default=512, help="of the adaptive limit (512)")
+    parser.add_argument(
+        "--real", action="store_true", help="over HTTP, in real time: 60 s + 3 phases, and 4 min"
+    )
     parser.add_argument(
         "--fixed", default="8,32,100,256", help="limits to compare with (8,32,100,256)"
     )
@@ -350,6 +356,26 @@ def _queue_table(options: argparse.Namespace, seeds: Sequence[int]) -> Table:
                 f"{mean(latencies):.2f} ({max(latencies):.2f})",
                 end_section=name == "adaptive",
             )
+    return table
+
+
+def _real_table(options: argparse.Namespace) -> Table:
+    from _adaptive_real import real_queue, real_quota  # a pipeline takes a second to import
+
+    table = Table(title="Over HTTP, adaptive, read from the endpoint's ledger")
+    table.add_column("server")
+    for column in ("goodput", "throttled", "throughput", "latency"):
+        table.add_column(column, justify="right")
+    for rate, burst in ((40.0, 40.0), (100.0, 100.0), (100.0, 1.0)):
+        quota = real_quota(
+            rate=rate, burst=burst, warm_s=_WARM_S, phase_s=options.phase, num_threads=256
+        )
+        name = f"{rate:g}/s, bursts of {burst:g}"
+        table.add_row(name, f"{quota.goodput:.3f}", f"{quota.throttled:.2%}", "", "")
+    for slots in (16, 64):
+        queue = real_queue(slots=slots, warm_s=_WARM_S, seconds=180.0, num_threads=256)
+        row = ("", "", f"{queue.throughput:.3f}", f"{queue.latency:.2f}")
+        table.add_row(f"{slots} slots", *row)
     return table
 
 

@@ -104,7 +104,9 @@ def test_one_volley_of_refusals_is_one_cut():
     for sent in attempts[20:40]:
         refuse(adaptive, sent)
     assert adaptive.statistics().cuts == 1
-    assert 50 <= adaptive.limit <= 60  # that many were left standing
+    assert (
+        60 <= adaptive.limit <= 70
+    )  # 60 were left standing; paced, a quarter more may be under way
 
 
 def test_the_first_volley_cuts_to_what_is_left_standing():

@@ -227,6 +227,8 @@ class Adaptive:
         self._is_paced = True
         self._set(share * self._limit, "throttled")
         self.guard.abandon(self._limit)
+        if not self._rate and self._reply_s:
+            self._rate = self._limit / self._reply_s
         if self._rate:
             self._next_at = max(self._next_at, now + 1.0 / self._rate)
 

@@ -42,6 +42,8 @@ RAMP_TO = 64
 """Up to where the limit grows before any reply has come, if the user names no ceiling."""
 _RAMP_S = 0.025
 _LEARN_EACH_S = 0.05
+_SETTLED_EACH_S = 0.1
+"""Who waits for tokens looks this often whether some were given back."""
 
 
 class Member(Protocol):
@@ -205,7 +207,10 @@ class Control:
 
     def _wait_s(self, now: float) -> float:
         wait_s = max(self.health.wait_s(now), self.adaptive.wait_s(now))
-        return max(wait_s, self.rate.wait_s(now)) if self.rate.is_limiting else wait_s
+        if not self.rate.is_limiting:
+            return wait_s
+        rate_s = self.rate.wait_s(now)
+        return max(wait_s, min(rate_s, _SETTLED_EACH_S) if self.rate.counts_tokens else rate_s)
 
     def _ended(self, ticket: Ticket, *, is_answered: bool = False) -> None:
         answered_since = ticket.sent_at if is_answered else None

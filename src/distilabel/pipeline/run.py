@@ -3,8 +3,8 @@
 Rules:
 
 - A row is pulled only when the first stage has a permit to spare and the window has room. The
-  window holds twice as many rows as there are permits in all stages: enough that neither stage
-  waits for the other, and no more than that in memory.
+  window holds twice as many rows as there are permits in all stages, and follows their number:
+  enough that neither stage waits for the other, and no more than that in memory.
 - Workers take turns: one waits for the next row, pulls it, hands the turn on and works on its row;
   those that have finished theirs wait for the turn. So a row costs no task of its own, and a
   worker is added only when none is waiting.
@@ -28,6 +28,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ from distilabel.errors import (
 from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import Company, PermitPool
 from distilabel.limits.spending import dollars
+from distilabel.llm.base import DEFAULT_MAX_CONCURRENCY
 from distilabel.llm.flight import Flight
 from distilabel.pipeline.money import budget_exceeded
 from distilabel.pipeline.output import Output
@@ -127,11 +129,10 @@ class Run:
 
         pools = [llm.permits for _, llm in plan.stages]
         self._first = pools[0]
-        self._rows_max = _SLACK * sum(pool.limit for pool in pools)
-        self._window = PermitPool(self._rows_max)
+        rooms = self._rooms()
+        self._window = PermitPool(sum(rooms))
         needs_slots = len(pools) > 1 and not settings.ordered
-        self._slots_max = _SLACK * pools[-1].limit
-        self._slots = PermitPool(self._slots_max) if needs_slots else None
+        self._slots = PermitPool(rooms[-1]) if needs_slots else None
 
         self._workers: TaskGroup | None = None
         self._turn = PermitPool(1)
@@ -146,6 +147,20 @@ class Run:
         self._aside: set[int] = set()
         self._flight.company = self._company
         self._flight.set_aside = self._set_aside
+
+    def _rooms(self) -> list[int]:
+        """Rows for each stage: of a limit that is found out, always for what it may become soon."""
+        return [
+            _SLACK * max(llm.permits.limit, min(llm.max_concurrency, DEFAULT_MAX_CONCURRENCY))
+            for _, llm in self.plan.stages
+        ]
+
+    def _follow_limits(self) -> None:
+        """A stage has other permits than before. Called in any thread."""
+        rooms = self._rooms()
+        self._window.resize(sum(rooms) + len(self._aside))
+        if self._slots is not None:
+            self._slots.resize(rooms[-1] + len(self._aside))
 
     @property
     def summary(self) -> RunSummary:
@@ -217,6 +232,12 @@ class Run:
             for name, llm in self.plan.stages
         )
         self._notify(RunStarted(self.source.total, stages))
+        with ExitStack() as following:
+            for _, llm in self.plan.stages:
+                following.enter_context(llm.permits.followed_by(self._follow_limits))
+            await self._execute()
+
+    async def _execute(self) -> None:
         try:
             async with anyio.create_task_group() as braking:
                 braking.start_soon(self._end_when_landed)
@@ -257,12 +278,7 @@ class Run:
     def _set_aside(self, index: int) -> None:
         if len(self._aside) < _ASIDE_MAX:
             self._aside.add(index)
-            self._fit()
-
-    def _fit(self) -> None:
-        self._window.resize(self._rows_max + len(self._aside))
-        if self._slots is not None:
-            self._slots.resize(self._slots_max + len(self._aside))
+            self._follow_limits()
 
     async def _work_on_rows(self, workers: TaskGroup) -> None:
         while (draft := await self._pull(workers)) is not None:
@@ -334,7 +350,7 @@ class Run:
         self._pending -= 1
         if draft.index in self._aside:
             self._aside.discard(draft.index)
-            self._fit()
+            self._follow_limits()
         if self._ends_run(draft):
             self.fail(RowFailedError(draft.index, errors))
             return
