@@ -19,6 +19,7 @@ from distilabel.testing import (
     Faults,
     Hangup,
     Html,
+    Huge,
     MalformedJson,
     NeverAnswers,
     Reset,
@@ -155,8 +156,6 @@ async def test_every_lane_has_the_same_failures(serve, ask, lane, fault, cause, 
     row = await ask(lane, endpoint, **patience)
     assert row["generations"] == [None]
     causes = [error.cause for error in row.errors]
-    if lane.startswith("openai") and cause == "truncated":
-        cause = "connection"  # the SDK does not say more
     if lane.startswith("httpx") and isinstance(fault, Hangup):
         cause = "truncated"  # httpx does not tell a connection that broke from a reply that did
     assert causes == [cause]
@@ -318,3 +317,47 @@ async def test_inference_endpoints_take_no_sdk_of_openai(serve_hub) -> None:
     async with openai.AsyncOpenAI(api_key=KEY) as client:
         with pytest.raises(ConfigurationError, match="httpx"):
             InferenceEndpointsLLM("mine", TextGenerationTask(), token="hf_x", client=client)
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("is_compressed", [False, True])
+async def test_every_lane_leaves_a_reply_that_is_too_large(serve, ask, lane, is_compressed) -> None:
+    """More than 32 MB, unpacked or as it comes, are not read by any client."""
+    endpoint = serve(script=Faults.always(Huge(33, is_compressed=is_compressed)))
+    row = await ask(lane, endpoint, retries=0)
+    assert [error.cause for error in row.errors] == ["reply_too_large"]
+    assert endpoint.ledger.requests == 1
+
+
+def test_fields_that_are_named_like_secrets_are_not_shown(monkeypatch) -> None:
+    """Neither by `settings` nor by `repr`, at any depth; what only sounds alike is."""
+    secret = "canary-4711-0815"
+    body = {
+        "api_key": secret,
+        "auth": secret,
+        "provider": {"apiKey": secret, "options": [{"access_token": secret}]},
+        "user_password": [secret],
+        "min_tokens": 7,
+        "tokenizer_mode": "slow",
+        "author": "me",
+        "stop_token_ids": [1, 2],
+    }
+    llm = OpenAILLM(TextGenerationTask(), "m", base_url="http://127.0.0.1:9/v1", extra_body=body)
+    assert secret not in f"{llm.settings()}{llm!r}"
+    shown = llm.settings()
+    assert shown["min_tokens"] == 7
+    assert shown["tokenizer_mode"] == "slow"
+    assert shown["author"] == "me"
+    assert shown["stop_token_ids"] == [1, 2]
+
+
+async def test_fields_that_are_named_like_secrets_are_sent(serve, ask) -> None:
+    """The server gets them as they are."""
+    seen: list[SimRequest] = []
+
+    def reply(request: SimRequest) -> str:
+        seen.append(request)
+        return "fine"
+
+    await ask("own", serve(reply=reply), extra_body={"api_key": "canary-4711-0815"})
+    assert seen[0].body["api_key"] == "canary-4711-0815"

@@ -7,6 +7,8 @@ is needed. One may be given as `client=`; it is then used as it is, except for i
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -23,7 +25,7 @@ from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
 from distilabel.types import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import Prompt, PromptFormat
@@ -38,6 +40,12 @@ _UNBOUNDED = frozenset({"prediction", "web_search_options"})
 """Fields that have more tokens billed than are read and written."""
 _UNLISTED = _UNBOUNDED | {"service_tier", "modalities", "audio"}
 """Fields that change what a token costs."""
+
+_SECRET = re.compile(
+    r"(^|[^a-z])(api)?(key|token|secret|password|passwd|auth|authorization|credentials?|bearer)"
+    r"($|[^a-z])|[a-z](Key|Token|Secret|Password|Auth|Authorization|Credentials?)($|[^a-z])",
+)
+"""How fields for secrets are named: a word of its own, so that `tokenizer` is none."""
 
 
 class OpenAILLM(HttpLLM):
@@ -62,7 +70,8 @@ class OpenAILLM(HttpLLM):
         response_format: as in OpenAI's reference.
         max_tokens_field: the request's name for `max_new_tokens`; None: "max_completion_tokens" for
             OpenAI's own server, "max_tokens", which all others know, elsewhere.
-        extra_body: more fields of the request, as they are.
+        extra_body: more fields of the request, as they are. Texts in fields that are named like
+            secrets (`api_key`, `auth`, …) are not shown, and do not decide what is reused.
         extra_headers: more headers.
         timeout: seconds for one attempt, or `Timeouts`. None: 600 in all, 120 to the first byte.
         num_threads: see `LLM`, as the other arguments.
@@ -203,7 +212,7 @@ class OpenAILLM(HttpLLM):
     def settings(self) -> Mapping[str, Any]:
         """The server, and the request's fields that are the same for all rows."""
         seed = {} if self._seed is None else {"seed": self._seed}
-        return {"base_url": self.base_url, **self._parameters, **seed}
+        return {"base_url": self.base_url, **without_secrets(self._parameters), **seed}
 
     def _origin(self) -> str:
         return self.base_url
@@ -223,6 +232,23 @@ def read_chat_reply(reply: HttpReply, who: str) -> Reply:
     if not 200 <= reply.status < 300:
         raise failure_of(reply, who=who)
     return read_chat_completion(reply, who=who)
+
+
+def without_secrets(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a request with `***` for texts that are named like secrets, at any depth.
+
+    >>> without_secrets({"provider": {"apiKey": "abc"}, "min_tokens": 5, "tokenizer": "slow"})
+    {'provider': {'apiKey': '***'}, 'min_tokens': 5, 'tokenizer': 'slow'}
+    """
+    return {name: _without_secrets(name, value) for name, value in fields.items()}
+
+
+def _without_secrets(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return without_secrets(value)
+    if isinstance(value, list | tuple):
+        return [_without_secrets(name, each) for each in value]
+    return "***" if isinstance(value, str) and _SECRET.search(name) else value
 
 
 def as_messages(prompt: PromptText) -> list[Message]:

@@ -25,7 +25,7 @@ from distilabel.transport.lane import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HttpxLane", "httpx_module_of"]
+__all__ = ["HttpxLane", "error_table", "httpx_module_of"]
 
 
 def httpx_module_of(client: object) -> Any | None:
@@ -57,7 +57,7 @@ class HttpxLane:
         self._timeout = module.Timeout(
             connect=timeouts.connect_s, read=timeouts.first_byte_s, write=timeouts.idle_s, pool=None
         )
-        self._errors = _error_table(module)
+        self._errors = error_table(module)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Send one request and read the whole reply."""
@@ -83,7 +83,8 @@ class HttpxLane:
         """Nothing: the client is the user's."""
 
 
-def _error_table(module: Any) -> ErrorTable:
+def error_table(module: Any) -> ErrorTable:
+    """What httpx or httpx2 raises, and what that is to us."""
     return (
         (module.InvalidURL, RunFatalError, "bad_url", "this is not a URL that can be called"),
         (module.UnsupportedProtocol, RunFatalError, "bad_url", "this is not a URL to call"),

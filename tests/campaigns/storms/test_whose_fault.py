@@ -149,7 +149,7 @@ def test_one_row_in_ten_breaks_the_server(permits):
     outcome = run(rows(count), permits=permits, script=script, latency=Latency.constant(LATENCY_S))
     assert outcome.error is None
     assert sorted(row.index for row in outcome.failed) == list(range(3, count, 10))
-    assert outcome.seconds <= 10 * (100 * LATENCY_S)
+    assert outcome.seconds <= 20 * 100 * LATENCY_S  # the spent budget lets one at a time be tried
 
 
 @pytest.mark.parametrize("permits", [1, 8])
