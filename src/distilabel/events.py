@@ -19,6 +19,7 @@ __all__ = [
     "CallReused",
     "CallSucceeded",
     "Event",
+    "LimitChanged",
     "Observer",
     "RowFinished",
     "RunFinished",
@@ -59,6 +60,8 @@ class CallSucceeded:
     """From the first attempt's start to the reply, waits included."""
     attempts: int
     usage: Usage | None
+    attempt_s: float = 0.0
+    """The last attempt alone, from sent to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class CallReused:
     """What it took when it was made; None where another call has counted it."""
     is_shared: bool = False
     """The reply is that of an equal call of this run."""
+    seconds: float = 0.0
+    """What it took when it was made, waits included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,17 @@ class CallFailed:
     attempts: int
     usage: Usage | None = None
     """What its last reply took, if one came and was of no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChanged:
+    """A stage may have more or fewer attempts under way, by a tenth at least."""
+
+    stage: StageName
+    limit: int
+    reason: str
+    """Why: "growth", "throttled", "latency" (requests only waited for each other), "files" (none is
+    left to open), or "start"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,7 @@ Event: TypeAlias = (
     | CallReused
     | CallRetried
     | CallFailed
+    | LimitChanged
     | StageFinished
     | RowFinished
     | RunFinished

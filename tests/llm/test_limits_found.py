@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, ThrottledError
+from distilabel.events import LimitChanged
 from distilabel.llm import OpenAILLM
 from distilabel.llm.control import _controls, control_for
 from distilabel.llm.files import connections_max
@@ -122,6 +123,28 @@ def test_rates_that_cannot_be_are_refused(name, value):
     """A rate is a number of at least 1."""
     with pytest.raises(ConfigurationError, match=name):
         model(**{name: value})
+
+
+def test_a_run_tells_of_its_limit():
+    """Observers hear of the limit as it grows, and of the cut that a refusal makes, with why."""
+    tries = itertools.count()
+
+    def script(call):
+        if next(tries) == 150:
+            return ThrottledError("slow down", cause="rate_limited", retry_after_s=0.5)
+        return "Hello."
+
+    told = []
+    Pipeline(ScriptedLLM(TextGenerationTask(), script, latency_s=0.02, num_threads=32)).generate(
+        rows(300),
+        verbose=False,
+        enable_checkpoints=False,
+        on_event=lambda event: told.append(event) if isinstance(event, LimitChanged) else None,
+    )
+    assert max(event.limit for event in told) == 32
+    assert {"growth", "throttled"} <= {event.reason for event in told}
+    assert min(event.limit for event in told if event.reason == "throttled") <= 32
+    assert {event.stage for event in told} == {"generator"}
 
 
 # One control for a server, a key and a model.

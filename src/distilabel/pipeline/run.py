@@ -41,7 +41,7 @@ from distilabel.errors import (
     RowFailedError,
     RunStoppedError,
 )
-from distilabel.events import RowFinished, RunFinished, RunStarted, StageInfo
+from distilabel.events import LimitChanged, RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import Company, PermitPool
 from distilabel.limits.spending import dollars
 from distilabel.llm.base import DEFAULT_MAX_CONCURRENCY
@@ -59,12 +59,13 @@ if TYPE_CHECKING:
     from distilabel.events import Event, Observer
     from distilabel.journal import Journal
     from distilabel.limits import PermitStatistics
+    from distilabel.llm.base import LLM
     from distilabel.llm.purse import Purse
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import Rows
     from distilabel.pipeline.stages import Draft
-    from distilabel.types import RunSummary
+    from distilabel.types import RunSummary, StageName
 
 __all__ = ["DRAIN_MAX_S", "LANDING_MAX_S", "Run", "RunStatistics"]
 
@@ -142,7 +143,9 @@ class Run:
         self._landing = anyio.CancelScope()
         self._failure: Exception | None = None
         self._is_complete = False
-        self._now = asyncio.get_running_loop().time  # asked from a sync consumer's thread, too
+        self._limits_told: dict[StageName, int] = {}
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time  # asked from a sync consumer's thread, too
         self._started = self._now()
         self._aside: set[int] = set()
         self._flight.company = self._company
@@ -161,6 +164,18 @@ class Run:
         self._window.resize(sum(rooms) + len(self._aside))
         if self._slots is not None:
             self._slots.resize(rooms[-1] + len(self._aside))
+        if any(self._is_news(*stage) for stage in self.plan.stages):
+            self._loop.call_soon_threadsafe(self._tell_limits)
+
+    def _is_news(self, name: StageName, llm: LLM) -> bool:
+        told = self._limits_told.get(name, 0)
+        return 10 * abs(llm.permits.limit - told) >= max(told, 10)
+
+    def _tell_limits(self) -> None:
+        for name, llm in self.plan.stages:
+            if self._is_news(name, llm):
+                limit = self._limits_told[name] = llm.permits.limit
+                self._notify(LimitChanged(name, limit, llm.gate.limits().adaptive.reason))
 
     @property
     def summary(self) -> RunSummary:
