@@ -181,6 +181,19 @@ def test_without_a_refusal_nothing_is_paced():
         assert adaptive.wait_s(1.0) == 0.0
 
 
+def test_replies_that_take_no_time_are_no_trouble():
+    """Where a virtual clock stands still, refusals and successes are counted all the same."""
+    adaptive = grown(64)
+    attempts = fill(adaptive)
+    refuse(adaptive, attempts.pop())
+    for sent in attempts:
+        succeed(adaptive, sent, 0.0)
+    for _ in range(20):
+        for sent in fill(adaptive):
+            succeed(adaptive, sent, 0.0)
+    assert adaptive.limit == 64
+
+
 def test_too_few_file_descriptors_lower_the_ceiling():
     """When there is none for a connection, no more are opened than there are, from then on."""
     adaptive = grown(256)

@@ -37,6 +37,8 @@ LimitReason: TypeAlias = Literal["start", "growth", "throttled", "latency", "fil
 
 _REPLY_SHARE = 1 / 64
 """Of one reply in the mean time of a reply."""
+_REPLY_MIN_S = 0.001
+"""No reply is quicker than that, even where a virtual clock stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ class Adaptive:
 
     def succeeded(self, sent: Sent, seconds: float, tokens: float) -> None:
         """A complete reply came, after `seconds`, with `tokens` in each generation."""
+        seconds = max(seconds, _REPLY_MIN_S)
         self._reply_s += (seconds - self._reply_s) * (_REPLY_SHARE if self._reply_s else 1.0)
         if sent.epoch != self._epoch:
             return
