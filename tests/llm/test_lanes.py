@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from distilabel.errors import ConfigurationError, RunFatalError
-from distilabel.llm import InferenceEndpointsLLM, OpenAILLM
+from distilabel.llm import InferenceEndpointsLLM, OpenAILLM, http
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask
 from distilabel.testing import (
@@ -29,8 +29,8 @@ from distilabel.testing import (
     Truncated,
 )
 
-LANES = ["own", "httpx", "httpx2", "openai", "openai-five-retries", "openai-over-httpx"]
-USERS = LANES[1:]
+USERS = ["httpx", "httpx2", "openai", "openai-five-retries", "openai-over-httpx"]
+LANES = ["own", "aiohttp", *USERS]
 KEY = "sk-of-the-test"
 
 
@@ -68,10 +68,12 @@ async def _client(lane: str, endpoint: SimulatedEndpoint) -> AsyncIterator[objec
 
 
 @pytest.fixture
-def ask(quick) -> Callable:
+def ask(quick, monkeypatch) -> Callable:
     """Asks for one row through a lane: the row, or the error that stopped the run."""
 
     async def run(lane: str, endpoint: SimulatedEndpoint, n: int = 1, retries: int = 5, **settings):
+        if lane == "aiohttp":  # the lane for proxies, without one
+            monkeypatch.setattr(http, "proxy_for", lambda _: "some proxy")
         async with _client(lane, endpoint) as client:
             llm = OpenAILLM(
                 TextGenerationTask(),
@@ -147,7 +149,7 @@ CORE = [
 ]
 
 
-@pytest.mark.parametrize("lane", ["own", "httpx", "httpx2", "openai-five-retries"])
+@pytest.mark.parametrize("lane", ["own", "aiohttp", "httpx", "httpx2", "openai-five-retries"])
 @pytest.mark.parametrize(("fault", "cause", "calls"), CORE, ids=lambda value: str(value)[:40])
 async def test_every_lane_has_the_same_failures(serve, ask, lane, fault, cause, calls) -> None:
     """Cause and number of requests are the same, and no client retries on its own account."""

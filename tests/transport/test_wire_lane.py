@@ -1,12 +1,12 @@
 """Requests over connections of our own: what is sent, kept, given up on, and never sent twice."""
 
 import asyncio
+import contextlib
 import errno
 import resource
 import socket
 import threading
 import traceback
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -21,7 +21,7 @@ CANARY = "sk-canary-51c0ffee"
 JSON = {"Content-Type": "application/json"}
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def opened(timeouts: Timeouts | None = None, **headers):
     """A lane, closed at the end with nothing left of it."""
     lane = WireLane(timeouts or Timeouts(), {"Authorization": f"Bearer {CANARY}", **headers})
@@ -468,6 +468,63 @@ async def test_closing_ends_what_is_under_way() -> None:
             await lane.aclose()
         await server.all_lost()
         assert causes == ["connection"]
+
+
+async def test_closing_ends_what_is_being_connected(monkeypatch) -> None:
+    """A connection that stands only after the lane was closed is closed, too."""
+    dials, may_go_on = asyncio.Event(), asyncio.Event()
+    dial = dialling.Dialler.dial
+
+    async def dial_slowly(self, protocol):
+        dials.set()
+        await may_go_on.wait()
+        return await dial(self, protocol)
+
+    monkeypatch.setattr(dialling.Dialler, "dial", dial_slowly)
+
+    async def call(lane, server) -> None:
+        with pytest.raises(TransientError):
+            await post(lane, server)
+
+    async with RawServer() as server, opened() as lane:
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, lane, server)
+            await dials.wait()
+            await lane.aclose()
+            may_go_on.set()
+        await server.all_lost()
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "greet",
+    [
+        lambda served: served.transport.abort(),
+        lambda served: served.close(),
+        lambda served: served.write(b"220 smtp ready\r\n"),
+    ],
+    ids=["reset", "closed", "another protocol"],
+)
+async def test_a_server_that_greets_is_none_of_ours(greet) -> None:
+    """What is lost or spoiled before the request is sent fails, and hangs nowhere."""
+    async with RawServer(greets=greet) as server, opened() as lane:
+        for _ in range(5):
+            with pytest.raises(TransientError) as failed:
+                await post(lane, server)
+            assert failed.value.cause in {"connect", "connection", "protocol"}
+        await server.all_lost()
+
+
+async def test_a_reply_that_comes_too_soon_is_taken_once() -> None:
+    """A full server refuses before it reads; what it says after that answers no other call."""
+    refusal = sized(b"full", status=503)
+    async with RawServer(greets=lambda served: served.write(refusal)) as server, opened() as lane:
+        for _ in range(5):
+            with contextlib.suppress(TransientError):  # it may come before the request is sent
+                assert (await post(lane, server)).body == b"full"
+            while standing(lane):
+                await anyio.lowlevel.checkpoint()
+        assert len(server.connections) == 5
 
 
 async def test_a_large_request_arrives_whole() -> None:

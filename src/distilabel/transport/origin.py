@@ -48,6 +48,7 @@ class Origin:
         self._dialler = Dialler(target, loop)
         self._idle: dict[Connection, None] = {}
         self._empty: asyncio.Future[None] | None = None
+        self._is_closed = False
 
     def idle(self, now_s: float) -> Connection | None:
         """A connection that may carry a request, the one used last; None if there is none."""
@@ -72,7 +73,10 @@ class Origin:
             TimeoutError: not in time.
         """
         with anyio.fail_after(min(timeouts.connect_s, timeouts.total_s)):
-            return await self._dialler.dial(lambda: Connection(self._loop, self))
+            connection = await self._dialler.dial(lambda: Connection(self._loop, self))
+        if not connection.is_usable:
+            raise ConnectionResetError("lost before it was used")
+        return connection
 
     def close_old(self, now_s: float) -> None:
         """Close what has been idle for too long."""
@@ -83,7 +87,8 @@ class Origin:
             connection.abort()
 
     async def aclose(self) -> None:
-        """Close all connections, and wait until they are."""
+        """Close all connections, also those that are being made, and wait until they are."""
+        self._is_closed = True
         self._idle.clear()
         for connection in tuple(self.connections):
             connection.abort()
@@ -94,6 +99,8 @@ class Origin:
     def opened(self, connection: Connection) -> None:
         """Take note of a connection that stands."""
         self.connections.add(connection)
+        if self._is_closed:
+            connection.abort()
 
     def released(self, connection: Connection) -> None:
         """Keep a connection for the next request."""

@@ -74,7 +74,7 @@ def run(
     Args:
         source: the rows.
         permits: calls at once.
-        make: makes the backend for a URL; None: OpenAI's, over aiohttp.
+        make: makes the backend for a URL; None: OpenAI's, over the default lane.
         judge: makes the labeller for a URL, if there is to be one.
         ordered: take the rows in the order of the input.
         **endpoint: how the server behaves.

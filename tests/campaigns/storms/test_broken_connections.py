@@ -6,7 +6,7 @@ import openai
 import pytest
 from storm_kit import number_of
 
-from distilabel.llm import OpenAILLM
+from distilabel.llm import OpenAILLM, http
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask
 from distilabel.testing import Reset, SimRequest, Truncated
@@ -14,6 +14,7 @@ from distilabel.testing import Reset, SimRequest, Truncated
 TEXT = "A short reply."
 REPLY_BYTES_MAX = 600
 CLIENTS = {
+    "own": lambda url: {"base_url": url},
     "aiohttp": lambda url: {"base_url": url},
     "httpx": lambda url: {"base_url": url, "client": httpx.AsyncClient()},
     "httpx2": lambda url: {"base_url": url, "client": httpx2.AsyncClient()},
@@ -35,7 +36,8 @@ class BreaksOff:
 @pytest.mark.parametrize(
     ("lane", "step"),
     [
-        ("aiohttp", 7),
+        ("own", 7),
+        ("aiohttp", 29),
         ("httpx", 29),
         ("httpx2", 29),
         ("sdk", 29),
@@ -44,9 +46,11 @@ class BreaksOff:
 )
 @pytest.mark.parametrize("fault", [Reset, Truncated], ids=["reset", "closed"])
 async def test_a_reply_that_breaks_off_at_any_byte_is_asked_for_again(
-    serve, quick, lane, step, fault
+    serve, quick, monkeypatch, lane, step, fault
 ):
     """Whatever came before the connection broke, the row gets the whole reply of the next try."""
+    if lane == "aiohttp":  # the lane for proxies, without one
+        monkeypatch.setattr(http, "proxy_for", lambda _: "some proxy")
     settings = CLIENTS[lane]
     source = [{"input": f"row {offset}"} for offset in range(0, REPLY_BYTES_MAX, step)]
     endpoint = serve(reply=lambda request: TEXT, script=BreaksOff(fault))
