@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from hypothesis import HealthCheck, settings
 
 from distilabel.limits import RetryPolicy
 from distilabel.llm import OpenAILLM
@@ -13,6 +14,11 @@ from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
 from distilabel.testing import SimulatedEndpoint
 
 collect_ignore_glob = ["*conftest.py"]  # several files of this name are no doctest modules
+
+settings.register_profile(  # a slow example is a busy machine, and tells nothing
+    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ours")
 
 _SURROUNDINGS = (
     "OPENAI_API_KEY",
