@@ -136,6 +136,8 @@ class KeptReply:
     """HTTP attempts, the last one included."""
     seconds: float = 0.0
     """From the first attempt's start to the reply, waits included."""
+    attempt_s: float = 0.0
+    """The last attempt alone, from sent to read."""
     is_shared: bool = False
     """It was bought in this run for an equal call, where what it took is counted."""
 

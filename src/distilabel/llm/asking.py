@@ -167,11 +167,13 @@ async def _send(
         state.attempts += 1
         context.flight.departed()
         account.departed()
+        sent = get_running_loop().time()
         try:
             _pass("before_send")
             reply = await llm.attempt(call)
             _pass("after_body")
-            kept = KeptReply(reply, state.attempts, get_running_loop().time() - started)
+            now = get_running_loop().time()
+            kept = KeptReply(reply, state.attempts, now - started, now - sent)
             if context.recorder is not None:
                 context.recorder.keep(call, state.paid, kept)
         except CallError:
@@ -283,7 +285,9 @@ def _tell_retry(error: CallError, wait_s: float, context: CallContext, usage: Us
 def _tell_success(llm: LLM, kept: KeptReply, context: CallContext, *, is_bought: bool) -> None:
     reply = kept.reply
     if not is_bought:
-        context.notify(CallReused(context.stage, context.row_index, reply.usage, kept.is_shared))
+        context.notify(
+            CallReused(context.stage, context.row_index, reply.usage, kept.is_shared, kept.seconds)
+        )
         return
     context.notify(
         CallSucceeded(
@@ -293,5 +297,6 @@ def _tell_success(llm: LLM, kept: KeptReply, context: CallContext, *, is_bought:
             kept.seconds,
             kept.attempts,
             reply.usage,
+            kept.attempt_s,
         )
     )

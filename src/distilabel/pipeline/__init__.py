@@ -5,7 +5,8 @@
 """
 
 from distilabel.pipeline.core import Pipeline
+from distilabel.pipeline.estimate import Estimate, Range
 from distilabel.pipeline.presets import pipeline
 from distilabel.pipeline.stream import RowStream
 
-__all__ = ["Pipeline", "RowStream", "pipeline"]
+__all__ = ["Estimate", "Pipeline", "Range", "RowStream", "pipeline"]

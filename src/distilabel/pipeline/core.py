@@ -12,6 +12,8 @@ import anyio
 from distilabel import portal
 from distilabel.errors import ConfigurationError, RunStoppedError
 from distilabel.llm.base import LLM
+from distilabel.pipeline.estimate import Measurement
+from distilabel.pipeline.sampling import check_sample, choose
 from distilabel.pipeline.settings import RunSettings
 from distilabel.pipeline.stopping import StopSwitch
 from distilabel.pipeline.stream import RowStream, open_stream
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
     from distilabel.journal import Durability
+    from distilabel.pipeline.estimate import Estimate
     from distilabel.pipeline.source import RowsLike
     from distilabel.types import OnError, Resume, Row
 
@@ -238,6 +241,94 @@ class Pipeline:
         """
         settings = RunSettings(**_settings(locals()))
         return portal.iterate(partial(self._open, dataset, settings, on_event))
+
+    def estimate(
+        self,
+        dataset: RowsLike,
+        num_generations: int = 1,
+        *,
+        sample: int = 20,
+        display_progress_bar: bool = False,
+        verbose: bool = True,
+        checkpoint_dir: str | Path | None = None,
+        durability: Durability = "power",
+        resume: Resume = "auto",
+        shuffle_before_labelling: bool = True,
+        max_cost: float | None = None,
+        seed: int | None = None,
+    ) -> Estimate:
+        """Do a few rows, and tell from them what all of them will take.
+
+        ::
+
+            print(pipe.estimate(prompts, num_generations=2))
+
+        The sample is a part of the run that is estimated: its replies are kept, and `generate` with
+        the same rows and settings buys the others only.
+
+        Args:
+            dataset: as for `generate`. Of a source without a length the first rows are the sample;
+                what can be read only once is refused.
+            num_generations: as for `generate`, like all arguments but `sample`.
+            sample: rows to do, at least 2; drawn by `seed`.
+            display_progress_bar: see `generate`.
+            verbose: see `generate`.
+            checkpoint_dir: see `generate`.
+            durability: see `generate`.
+            resume: see `generate`.
+            shuffle_before_labelling: see `generate`.
+            max_cost: see `generate`; the sample stays within it.
+            seed: see `generate`.
+
+        Returns:
+            Calls, tokens, cost, time and failure rate, each with a 90 % interval.
+
+        Raises:
+            ConfigurationError: the input cannot work. No call was made.
+            RunFatalError: no call can succeed: a wrong key, an unknown model.
+            BudgetExceededError: `max_cost` does not pay for the sample.
+        """
+        return portal.run(self._estimate, dataset, sample, RunSettings(**_settings(locals())))
+
+    async def aestimate(
+        self,
+        dataset: RowsLike,
+        num_generations: int = 1,
+        *,
+        sample: int = 20,
+        display_progress_bar: bool = False,
+        verbose: bool = True,
+        checkpoint_dir: str | Path | None = None,
+        durability: Durability = "power",
+        resume: Resume = "auto",
+        shuffle_before_labelling: bool = True,
+        max_cost: float | None = None,
+        seed: int | None = None,
+    ) -> Estimate:
+        """`estimate`, for async code: the same arguments, the same result, the same errors."""
+        return await self._estimate(dataset, sample, RunSettings(**_settings(locals())))
+
+    async def _estimate(self, dataset: RowsLike, sample: int, settings: RunSettings) -> Estimate:
+        check_sample(dataset, sample)
+        totals: list[int | None] = []
+
+        def only_rows(total: int | None) -> frozenset[int]:
+            totals.append(total)
+            return choose(total, sample, settings.seed)
+
+        measurement = Measurement.of(self.generator, self.labeller)
+        opened = open_stream(
+            self.generator,
+            self.labeller,
+            dataset,
+            settings,
+            (measurement.observe,),
+            only_rows=only_rows,
+        )
+        async with opened as stream:
+            async for _ in stream:
+                pass
+        return measurement.estimate(totals[0], stream.run)
 
     def _open(
         self,

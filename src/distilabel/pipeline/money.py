@@ -124,7 +124,9 @@ def _label_guess(
 
 
 def _prices(plan: Plan) -> dict[StageName, Price] | None:
-    prices = {stage: llm.price for stage, llm in plan.stages if llm.price is not None}
+    prices: dict[StageName, Price] = {
+        stage: llm.price for stage, llm in plan.stages if llm.price is not None
+    }
     return prices if len(prices) == len(plan.stages) else None
 
 

@@ -78,6 +78,10 @@ class RowWork:
         calls: list[dict[str, Any]] | None = [] if self._settings.include_metadata else None
         return Draft(index, dict(row), identity, self._occurrences.count(identity), calls=calls)
 
+    def pass_over(self, row: InputRow) -> None:
+        """A row that is not drafted: equal ones after it are counted all the same."""
+        self._occurrences.count(row_identity({name: row.get(name) for name in self._columns_read}))
+
     async def generate(self, draft: Draft) -> None:
         """The generator's stage, if there is one.
 

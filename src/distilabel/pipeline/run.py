@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import Rows
     from distilabel.pipeline.stages import Draft
-    from distilabel.types import RunSummary, StageName
+    from distilabel.types import InputRow, RunSummary, StageName
 
 __all__ = ["DRAIN_MAX_S", "LANDING_MAX_S", "Run", "RunStatistics"]
 
@@ -184,6 +184,10 @@ class Run:
         if self._purse is not None and not self._purse.is_unbounded:
             unsure = dollars(self._purse.spending.statistics().unsure)
         return self._tally.summary(seconds=self._now() - self._started, cost_unsure=unsure)
+
+    def pass_over(self, row: InputRow) -> None:
+        """A row of the source that is not to be done in this run."""
+        self._work.pass_over(row)
 
     def statistics(self) -> RunStatistics:
         """The run at this moment."""

@@ -21,6 +21,7 @@ from distilabel.pipeline.looking_ahead import near_rows
 from distilabel.pipeline.money import check_ceiling, open_purse
 from distilabel.pipeline.plan import make_plan, user_columns_read
 from distilabel.pipeline.run import Run
+from distilabel.pipeline.sampling import SampledRows
 from distilabel.pipeline.source import (
     as_dataset,
     declared_features,
@@ -32,7 +33,7 @@ from distilabel.pipeline.telling import equal_texts, say, with_failures
 from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
@@ -130,6 +131,7 @@ async def open_stream(
     *,
     switch: StopSwitch | None = None,
     needs_all_columns: bool = True,
+    only_rows: Callable[[int | None], frozenset[int]] | None = None,
 ) -> AsyncGenerator[RowStream]:
     """Check everything, open the backends, start the run, and hand its rows out.
 
@@ -142,6 +144,8 @@ async def open_stream(
         switch: stops the run from outside.
         needs_all_columns: False: of a `datasets.Dataset`, the columns that the tasks read are
             wanted in the rows, and those that the journal can keep.
+        only_rows: chooses places, given how many rows there are (None: not known); the other rows
+            stay pending. None: all.
 
     Raises:
         ConfigurationError: the input cannot work; nothing was spent.
@@ -169,10 +173,13 @@ async def open_stream(
         watching = observers if bar is None else (*observers, bar.observe)
         kept_in = None if journal is None else journal.opened
         purse = await open_purse(plan, settings, kept_in, await source.peek())
-        near = await near_rows(plan, settings, source)
+        near = None if only_rows else await near_rows(plan, settings, source)
         if near is not None:
             watching = (*watching, near.observe)
-        run = Run(plan, settings, near or source, watching, kept_in, purse)
+        chosen = SampledRows(source, only_rows(source.total)) if only_rows else None
+        run = Run(plan, settings, chosen or near or source, watching, kept_in, purse)
+        if chosen is not None:
+            chosen.on_passed_over = run.pass_over
         if journal is not None:
             journal.on_failure = run.fail
         if switch is not None:
@@ -181,7 +188,7 @@ async def open_stream(
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream
-            if journal is not None:
+            if journal is not None and chosen is None:
                 journal.in_the_end = run.note_finished
         finally:
             _report(stream.run, settings)
