@@ -117,7 +117,7 @@ async def test_what_an_ancestor_had_is_kept_here_too(tmp_path):
 
 
 async def test_a_copied_call_survives_its_ancestor(tmp_path):
-    """The ancestor is deleted; the copy is found. It has cost its new run nothing."""
+    """The ancestor is deleted; the copy is found, and has cost its new run nothing."""
     old = await make(tmp_path, OTHER_RUN, numbers=range(3), under_root=True)
     async with open_journal(identity=RUN, root=tmp_path) as journal:
         assert await journal.find(key(1)) == call(1)
