@@ -79,14 +79,15 @@ def test_estimates_follow_the_replies():
     assert rate.estimate(characters=400, texts=2) == pytest.approx(180.0, rel=0.01)
 
 
-def test_of_two_limits_the_lower_one_counts():
-    """Two objects that name limits of one backend keep to the lower of each."""
-    rate = Rate(requests_per_minute=600)
+def test_the_last_word_counts():
+    """Limits that are named anew replace those before, and None lifts them."""
+    rate = Rate(requests_per_minute=600, tokens_per_minute=100)
     rate.says(60, None)
-    rate.says(6000, 100)
     found = rate.statistics()
     assert found.requests_per_s == pytest.approx(1.0, rel=0.02)
-    assert found.tokens_per_s == pytest.approx(100 / 60, rel=0.02)
+    assert found.tokens_per_s is None
+    rate.says(None, None)
+    assert not rate.is_limiting
 
 
 def headers(limit, remaining, reset, kind="requests"):

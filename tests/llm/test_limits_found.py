@@ -169,6 +169,19 @@ def test_the_register_holds_no_control_and_no_key():
     assert len(_controls) < before
 
 
+def test_of_the_rates_that_are_named_the_lowest_counts_as_long_as_its_object_lives():
+    """An object made anew with a higher rate, as in a notebook, replaces the one that is gone."""
+    strict = model("rates", requests_per_minute=60, num_threads=5)
+    lax = model("rates", requests_per_minute=600, num_threads=7)
+    assert lax.gate.limits().rate.requests_per_s == pytest.approx(1.0, rel=0.02)
+    assert lax.gate.limits().adaptive.ceiling == 12
+    del strict
+    gc.collect()
+    lax.gate._control.sent(0.0, 0, None, is_adaptive=True)
+    assert lax.gate.limits().rate.requests_per_s == pytest.approx(10.0, rel=0.02)
+    assert lax.gate.limits().adaptive.ceiling == 7
+
+
 def test_one_control_however_many_threads_ask():
     """Threads that ask at the same moment get the same control."""
     found, barrier = [], threading.Barrier(16)

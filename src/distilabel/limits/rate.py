@@ -141,13 +141,14 @@ class Rate:
         self.says(requests_per_minute, tokens_per_minute)
 
     def says(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
-        """The user names limits; of several, the lowest counts."""
+        """The user names limits, instead of those named before."""
         for kind, said in (("requests", requests_per_minute), ("tokens", tokens_per_minute)):
             if said is not None:
                 # In no minute more than that, its first and its last moment included.
-                rate = said / 60.0 / (1.0 + 1.0 / said + _SLACK_S / 60.0)
-                self._said[kind] = min(rate, self._said.get(kind, math.inf))
+                self._said[kind] = said / 60.0 / (1.0 + 1.0 / said + _SLACK_S / 60.0)
                 self._keep_to(kind, self._said[kind])
+            elif self._said.pop(kind, None) is not None:
+                del self._paces[kind]
 
     @property
     def is_limiting(self) -> bool:

@@ -118,11 +118,11 @@ class LLM(ABC):
         self.retry_policy = RetryPolicy()
         ceiling = _concurrency(num_threads, max_concurrency)
         self.permits = PermitPool(ceiling or DEFAULT_MAX_CONCURRENCY)
-        self.gate = Gate(self.permits, is_adaptive=adaptive, ceiling=ceiling)
-        self.gate.says(
+        rates = (
             _rate("requests_per_minute", requests_per_minute),
             _rate("tokens_per_minute", tokens_per_minute),
         )
+        self.gate = Gate(self.permits, is_adaptive=adaptive, ceiling=ceiling, rates=rates)
         self.chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
     _given: Mapping[str, Any]

@@ -6,7 +6,8 @@ Rules:
   its adaptive limit and its rates. What one of them learns holds for the other, in whatever thread
   or event loop it is.
 - Each object keeps a ceiling of its own, which bounds its own attempts. The adaptive limit bounds
-  those of all together; its ceiling is the sum of theirs.
+  those of all together; its ceiling is the sum of theirs. Of the rates that they name the lowest
+  count. Objects that are gone do not count.
 - The register knows a control by a hash of what it is for, salted anew in each process, and never
   by the key itself. It holds no control alive.
 - Everything here runs under the control's lock; nothing is awaited under it. Pools have locks of
@@ -21,7 +22,7 @@ import threading
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import anyio
 
@@ -50,8 +51,18 @@ class Member(Protocol):
     """An object that calls the backend."""
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether it follows the adaptive limit."""
+        ...
+
+    @property
     def ceiling(self) -> int | None:
         """The most attempts of its own at once; None: as many as there are file descriptors."""
+        ...
+
+    @property
+    def rates(self) -> tuple[float | None, float | None]:
+        """Requests and tokens per minute that its user named; of several, the lowest count."""
         ...
 
     def follow(self, limit: int) -> None:
@@ -90,7 +101,9 @@ class Control:
         self.adaptive = Adaptive(1)
         self.pool = PermitPool(1)
         self.is_shared = False
-        self._members: WeakSet[Member] = WeakSet()
+        self._members: list[ref[Member]] = []
+        self._has_left = False
+        self._files = 1
         self._ramps_at = float("-inf")
         self._learnt_at = float("-inf")
 
@@ -98,21 +111,38 @@ class Control:
         """The control at this moment."""
         with self.lock:
             return ControlStatistics(
-                self.adaptive.statistics(), self.rate.statistics(), len(self._members)
+                self.adaptive.statistics(),
+                self.rate.statistics(),
+                sum(each() is not None for each in self._members),
             )
 
     def join(self, member: Member) -> None:
-        """Somebody more calls this backend, and follows its adaptive limit."""
+        """Somebody more calls this backend."""
         with self.lock:
-            self._members.add(member)
-            ceilings = [each.ceiling for each in self._members]
-            named = sum(ceiling for ceiling in ceilings if ceiling is not None)
-            is_named = None not in ceilings
-            files = connections_max()
-            self.adaptive.allow(
-                min(files, named) if is_named else files, named if is_named else named + RAMP_TO
-            )
-            self.is_shared = len(self._members) > 1
+            self._files = connections_max()
+            self._members.append(ref(member, self._left))
+            self._recount()
+
+    def _left(self, _: ref[Member]) -> None:
+        # The garbage collector may call this anywhere, even under the lock: no more than a note.
+        self._has_left = True
+
+    def _recount(self) -> None:
+        self._has_left = False
+        self._members = [each for each in self._members if each() is not None]
+        members = [member for each in self._members if (member := each()) is not None]
+        said = [member.rates for member in members]
+        self.rate.says(
+            min((requests for requests, _ in said if requests is not None), default=None),
+            min((tokens for _, tokens in said if tokens is not None), default=None),
+        )
+        following = [member for member in members if member.is_adaptive]
+        self.is_shared = len(following) > 1
+        if following:
+            named = sum(member.ceiling or 0 for member in following)
+            is_named = all(member.ceiling is not None for member in following)
+            ceiling = min(self._files, named) if is_named else self._files
+            self.adaptive.allow(ceiling, named if is_named else named + RAMP_TO)
             self._apply()
 
     # What happens to attempts.
@@ -132,6 +162,8 @@ class Control:
             is_adaptive: whether it counts for the adaptive limit.
         """
         with self.lock:
+            if self._has_left:
+                self._recount()
             if self._wait_s(now):
                 return None
             tokens = 0.0
@@ -223,8 +255,9 @@ class Control:
         if limit == self.pool.limit:
             return
         self.pool.resize(limit)
-        for member in self._members:
-            member.follow(limit)
+        for each in self._members:
+            if (member := each()) is not None:
+                member.follow(limit)
 
     def _ramp_again(self) -> None:
         self._ramps_at = float("-inf")

@@ -56,6 +56,7 @@ class Gate:
         health: of a backend that nobody else calls.
         is_adaptive: whether the permits follow the backend's adaptive limit.
         ceiling: the most permits, if they do; None: as many as there are file descriptors.
+        rates: requests and tokens per minute that the user names.
     """
 
     def __init__(
@@ -65,14 +66,15 @@ class Gate:
         *,
         is_adaptive: bool = False,
         ceiling: int | None = None,
+        rates: tuple[float | None, float | None] = (None, None),
     ) -> None:
         self._permits = permits
         self._turn = PermitPool(1)
-        self._is_adaptive = is_adaptive
+        self.is_adaptive = is_adaptive
         self.ceiling = ceiling
+        self.rates = rates
         self._is_warned = False
         self._fresh_waiting = 0
-        self._said: tuple[float | None, float | None] = (None, None)
         self.join(Control(health))
 
     def join(self, control: Control) -> None:
@@ -80,13 +82,14 @@ class Gate:
         self._control = control
         self._health = control.health
         self._lock = control.lock
-        self.says(*self._said)
-        if self._is_adaptive:
-            control.join(self)
+        control.join(self)
+        if self.is_adaptive:
             self.follow(control.pool.limit)
 
     def follow(self, limit: int) -> None:
         """The backend takes so many attempts, of all objects together."""
+        if not self.is_adaptive:
+            return
         own = limit if self.ceiling is None else min(limit, self.ceiling)
         if own != self._permits.limit:
             self._permits.resize(own)
@@ -105,12 +108,6 @@ class Gate:
         """The backend's adaptive limit and rates at this moment."""
         return self._control.statistics()
 
-    def says(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
-        """The user names rates; of several objects' the lowest count."""
-        self._said = (requests_per_minute, tokens_per_minute)
-        with self._lock:
-            self._control.rate.says(requests_per_minute, tokens_per_minute)
-
     def learn(self, headers: Mapping[str, str]) -> None:
         """A reply has `x-ratelimit-*` headers."""
         self._control.learn(headers)
@@ -126,13 +123,13 @@ class Gate:
         Raises:
             DispatchStoppedError: the run is stopping; nothing was sent.
         """
-        pool = self._control.pool if self._control.is_shared and self._is_adaptive else None
+        pool = self._control.pool if self._control.is_shared and self.is_adaptive else None
         ticket = None
         if not self._control.wait_s(anyio.current_time()):
             ticket = await self._admit(pool, context, call)
         if ticket is None:
             ticket = await self._wait_for_turn(pool, context, call)
-        if self._is_adaptive and self._control.adaptive.is_ramping:
+        if self.is_adaptive and self._control.adaptive.is_ramping:
             self._control.ramp()
         try:
             return await self._make(attempt, ticket)
@@ -182,7 +179,7 @@ class Gate:
                 if context.flight.is_stopped:
                     raise DispatchStoppedError("the run is stopping")
                 ticket = self._control.sent(
-                    anyio.current_time(), context.row_index, call, is_adaptive=self._is_adaptive
+                    anyio.current_time(), context.row_index, call, is_adaptive=self.is_adaptive
                 )
             finally:
                 if ticket is None and pool is not None:
@@ -215,7 +212,7 @@ class Gate:
     def _starved(self, ticket: Ticket) -> TransientError:
         """No more connections than there are, from now on."""
         self._control.starved(ticket)
-        if not self._is_adaptive:
+        if not self.is_adaptive:
             self._permits.resize(max(1, self._permits.statistics().in_use - 1))
         if not self._is_warned:
             self._is_warned = True
