@@ -186,7 +186,7 @@ def test_images_are_not_read_ahead():
 
 
 async def test_what_is_wrong_with_a_row_is_found_when_its_turn_comes():
-    """Rows before one that is no row are finished, as if nobody had looked ahead."""
+    """Rows before one that is no row are sent first, as if nobody had looked ahead."""
     rows = [*about(range(10), questions=4), "no row", *about(range(10))]
     finished = []
 
@@ -197,7 +197,8 @@ async def test_what_is_wrong_with_a_row_is_found_when_its_turn_comes():
 
     with pytest.raises(ConfigurationError, match="row 40"):
         await run()
-    assert sorted(finished) == list(range(40))
+    assert len(finished) >= 40 - 2 * 2  # what was in hand and not sent stays pending
+    assert max(finished) < 40
 
 
 async def test_a_row_that_gives_no_prompt_is_sent_in_its_turn():
