@@ -14,7 +14,8 @@ from distilabel.events import (
     StageInfo,
 )
 from distilabel.progress import apply, begin, figures
-from distilabel.types import RowError, RunSummary, Usage
+from distilabel.progress.wording import as_line
+from distilabel.types import Price, RowError, RunSummary, Usage
 
 STAGES = (StageInfo("generator", "writer", 4), StageInfo("labeller", "judge", 4))
 WINDOW_S = 30.0
@@ -204,3 +205,19 @@ def test_cached_tokens_are_added_up():
     call = CallSucceeded("generator", 0, "m", 1.0, 1, usage)
     (writer, judge) = figures(folded((1, call), (2, call), (3, succeeded())), 4)
     assert (writer.tokens, writer.cached_tokens, judge.cached_tokens) == (4_030, 3_840, 0)
+
+
+def test_cost_is_shown_where_the_price_is_known():
+    """Useless replies cost as well; a stage without a price has no cost."""
+    stages = (
+        StageInfo("generator", "writer", 4, Price(1.0, 1.0)),
+        StageInfo("labeller", "judge", 4),
+    )
+    progress = begin(RunStarted(10, stages), 0)
+    useless = CallRetried("generator", 0, "x", 0.0, False, True, Usage(500_000, 0))
+    for event in (succeeded(tokens=(400_000, 100_000)), useless, succeeded("labeller")):
+        progress = apply(progress, event, 1)
+    (writer, judge) = figures(progress, 2)
+    assert (writer.cost, judge.cost) == (1.0, None)
+    assert "$1.00" in as_line(writer)
+    assert "$" not in as_line(judge)

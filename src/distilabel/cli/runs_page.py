@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from distilabel.progress.wording import as_dollars
 from distilabel.untrusted import one_line, storable
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _figures(details: RunDetails) -> list[tuple[str, str]]:
         ("failures", causes),
         ("calls", f"{details.run.calls:,}" + (f" ({by_stage})" if by_stage else "")),
         ("tokens", f"{read}, {usage.completion_tokens:,} written"),
-        ("spend", "not known" if details.cost is None else f"${details.cost:,.2f}"),
+        ("spend", "not known" if details.cost is None else as_dollars(details.cost)),
     ]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded, RowFinished
 from distilabel.llm.base import DEFAULT_MAX_CONCURRENCY
 from distilabel.pipeline.intervals import Range, share, total, total_seconds
-from distilabel.pipeline.money import as_dollars
+from distilabel.progress.wording import as_dollars
 from distilabel.types import RunSummary, Usage
 
 if TYPE_CHECKING:

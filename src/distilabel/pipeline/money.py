@@ -19,6 +19,7 @@ from distilabel.limits.prices import PRICES_AS_OF
 from distilabel.limits.spending import dollars, picodollars
 from distilabel.llm.purse import Purse, unbounded
 from distilabel.pipeline.telling import where_it_is_kept
+from distilabel.progress.wording import as_dollars
 from distilabel.types import Call
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from distilabel.pipeline.settings import RunSettings
     from distilabel.types import InputRow, Price, PromptText, RunSummary, StageName
 
-__all__ = ["as_dollars", "budget_exceeded", "check_ceiling", "open_purse"]
+__all__ = ["budget_exceeded", "check_ceiling", "open_purse"]
 
 
 def check_ceiling(plan: Plan, settings: RunSettings, first_row: InputRow | None) -> None:
@@ -161,18 +162,3 @@ def _rounded_up(amount: float) -> str:
     """
     step = 10.0 ** (math.floor(math.log10(amount)) - 3) if amount > 0 else 1.0
     return f"{math.ceil(amount / step) * step:.4g}"
-
-
-def as_dollars(amount: float) -> str:
-    """An amount as people read it: cents, or as many places as it takes.
-
-    >>> as_dollars(12.3456), as_dollars(0.0123456), as_dollars(0.0), as_dollars(1234.5)
-    ('$12.35', '$0.01235', '$0.00', '$1,234.50')
-    """
-    if amount == 0 or abs(amount) >= 1:
-        return f"${amount:,.2f}"
-    return f"${float(f'{amount:.4g}'):.{_places(amount)}f}"
-
-
-def _places(amount: float) -> int:
-    return max(2, 3 - int(f"{amount:e}".partition("e")[2]))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from distilabel.events import (
+    CallFailed,
     CallRetried,
     CallSucceeded,
     RowFinished,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from distilabel.events import Event, RunStarted
-    from distilabel.types import StageName
+    from distilabel.types import Price, StageName, Usage
 
 __all__ = [
     "Count",
@@ -78,6 +79,10 @@ class StageProgress:
     """When the last row was through."""
     cached_tokens: int = 0
     """The part of `tokens` that came from the provider's prompt cache."""
+    price: Price | None = None
+    """What its tokens cost; None: not known."""
+    cost: float = 0.0
+    """In US dollars, replies that were of no use included, if the price is known."""
     counts: tuple[Count, ...] = ()
     """Oldest first; the first is from when the stage began, or from the window's start. Empty: the
     stage has not begun."""
@@ -117,11 +122,13 @@ class StageFigures:
     state: StageState
     cached_tokens: int = 0
     """The part of `tokens` that came from the provider's prompt cache."""
+    cost: float | None = None
+    """In US dollars; None: the price is not known."""
 
 
 def begin(event: RunStarted, now_s: float) -> Progress:
     """The progress of a run that has just begun."""
-    stages = [StageProgress(stage.name, stage.model) for stage in event.stages]
+    stages = [StageProgress(stage.name, stage.model, price=stage.price) for stage in event.stages]
     if stages:
         stages[0] = replace(stages[0], counts=(Count(now_s, 0, 0),))
     return Progress(now_s, event.total_rows, tuple(stages))
@@ -132,9 +139,10 @@ def apply(progress: Progress, event: Event, now_s: float) -> Progress:
     match event:
         case StageFinished(stage=name):
             return _stage_finished(progress, name, now_s)
-        case CallSucceeded(stage=name) | CallRetried(stage=name):
+        case CallSucceeded(stage=name) | CallRetried(stage=name) | CallFailed(stage=name):
             place = _place(progress, name)
-            return _with(progress, place, _called(progress.stages[place], event, now_s))
+            stage = _called(_paid(progress.stages[place], event.usage), event, now_s)
+            return _with(progress, place, stage)
         case RowFinished(errors=errors) if errors:
             return _row_failed(progress, {error.stage for error in errors})
         case RunFinished(is_complete=is_complete):
@@ -167,9 +175,17 @@ def _stage_finished(progress: Progress, name: StageName, now_s: float) -> Progre
     return progress
 
 
+def _paid(stage: StageProgress, usage: Usage | None) -> StageProgress:
+    if usage is None or stage.price is None:
+        return stage
+    return replace(stage, cost=stage.cost + stage.price.cost(usage))
+
+
 def _called(
-    stage: StageProgress, event: CallSucceeded | CallRetried, now_s: float
+    stage: StageProgress, event: CallSucceeded | CallRetried | CallFailed, now_s: float
 ) -> StageProgress:
+    if isinstance(event, CallFailed):
+        return stage
     if isinstance(event, CallRetried):
         if event.is_throttle:
             return replace(stage, throttles=stage.throttles + 1)
@@ -230,6 +246,7 @@ def _figures(progress: Progress, stage: StageProgress, now_s: float) -> StageFig
         left_s=_left_s(progress, stage, rows_per_s) if state == "running" else None,
         state=state,
         cached_tokens=stage.cached_tokens,
+        cost=None if stage.price is None else stage.cost,
     )
 
 

@@ -24,7 +24,15 @@ from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
 
-from distilabel.progress.wording import as_clock, as_count, as_rate, done_of, time_left, troubles
+from distilabel.progress.wording import (
+    as_clock,
+    as_count,
+    as_dollars,
+    as_rate,
+    done_of,
+    time_left,
+    troubles,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,11 +99,16 @@ def _columns(stages: Sequence[StageFigures]) -> list[_Column]:
         ),
         _Column("tokens", tokens, goes_below=for_figures),
         _Column("tokens rate", tokens_rates, "dim", goes_below=for_bar),
+        _Column("cost", _costs(stages), goes_below=for_figures),
         _Column("elapsed", clocks, "progress.elapsed", goes_below=for_figures),
         _Column("left", [time_left(stage) for stage in stages], "progress.remaining"),
         _Column("troubles", [troubles(stage) for stage in stages], "yellow", goes_below=for_bar),
     ]
     return [column for column in columns if column.width]
+
+
+def _costs(stages: Sequence[StageFigures]) -> list[str]:
+    return ["" if stage.cost is None else as_dollars(stage.cost) for stage in stages]
 
 
 def _room(columns: Sequence[_Column], width: int) -> int:

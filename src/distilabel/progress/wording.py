@@ -9,7 +9,16 @@ from distilabel.untrusted import one_line
 if TYPE_CHECKING:
     from distilabel.progress.figures import StageFigures
 
-__all__ = ["as_clock", "as_count", "as_line", "as_rate", "done_of", "time_left", "troubles"]
+__all__ = [
+    "as_clock",
+    "as_count",
+    "as_dollars",
+    "as_line",
+    "as_rate",
+    "done_of",
+    "time_left",
+    "troubles",
+]
 
 
 def as_count(number: int) -> str:
@@ -54,6 +63,21 @@ def as_rate(per_s: float | None, what: str) -> str:
     return f"{per_s:.1f} {what}/s" if per_s < 1_000 else f"{as_count(round(per_s))} {what}/s"
 
 
+def as_dollars(amount: float) -> str:
+    """An amount as people read it: cents, or as many places as it takes.
+
+    >>> as_dollars(12.3456), as_dollars(0.0123456), as_dollars(0.0), as_dollars(1234.5)
+    ('$12.35', '$0.01235', '$0.00', '$1,234.50')
+    """
+    if amount == 0 or abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    return f"${float(f'{amount:.4g}'):.{_places(amount)}f}"
+
+
+def _places(amount: float) -> int:
+    return max(2, 3 - int(f"{amount:e}".partition("e")[2]))
+
+
 def done_of(stage: StageFigures) -> str:
     """The rows that are done, and of how many if that is known."""
     return f"{stage.rows}" if stage.rows_total is None else f"{stage.rows}/{stage.rows_total}"
@@ -88,6 +112,7 @@ def as_line(stage: StageFigures) -> str:
         as_rate(stage.rows_per_s, "rows"),
         f"{as_count(stage.tokens)} tokens{_cached(stage)}",
         as_rate(stage.tokens_per_s, "tokens"),
+        "" if stage.cost is None else as_dollars(stage.cost),
         troubles(stage),
         f"{as_clock(stage.elapsed_s)} elapsed",
         time_left(stage),
