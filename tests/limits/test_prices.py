@@ -1,6 +1,8 @@
 """The price list and what users may say instead."""
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +66,16 @@ def test_what_is_no_price_is_refused(price):
     """The error says how a price is given."""
     with pytest.raises(ConfigurationError, match="Price\\(input="):
         as_price(price)
+
+
+def test_the_page_shows_the_list():
+    """Each model, its three prices and the date stand in the documentation."""
+    page = (Path(__file__).parents[2] / "docs" / "budget.md").read_text()
+    assert f"as of {PRICES_AS_OF:%Y-%m-%d}" in page
+    shown = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and re.fullmatch(r"[\d.]+", cells[1]):
+            prices = [float(cell) if cell else None for cell in cells[1:]]
+            shown |= {name: Price(prices[0], prices[2], prices[1]) for name in cells[0].split(", ")}
+    assert shown == OPENAI_PRICES

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, assert_type
 
 from distilabel.dataset import CustomDataset
-from distilabel.errors import RunFatalError
+from distilabel.errors import BudgetExceededError, RunFatalError
 from distilabel.events import Event, RowFinished
-from distilabel.llm import LLM, Call, InferenceEndpointsLLM, LLMOutput, OpenAILLM, Reply
-from distilabel.pipeline import Pipeline, RowStream, pipeline
+from distilabel.llm import LLM, Call, InferenceEndpointsLLM, LLMOutput, OpenAILLM, Price, Reply
+from distilabel.pipeline import Estimate, Pipeline, Range, RowStream, pipeline
 from distilabel.tasks import Task, TextGenerationTask, UltraFeedbackTask
 from distilabel.tasks.prompt import Prompt
 from distilabel.types import Message, Row, RowError, RunSummary, Usage
@@ -133,6 +133,23 @@ def sync_side(pipe: Pipeline, rows: list[dict[str, str]]) -> None:
         for row in finished:
             assert_type(row, Row)
     pipe.generate(rows, on_error="ignore")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def budgets(pipe: Pipeline, rows: list[dict[str, str]]) -> None:
+    """What a run may cost, what it will, and what it did."""
+    OpenAILLM(TextGenerationTask(), price=Price(input=0.15, output=0.60))
+    OpenAILLM(TextGenerationTask(), price=(0.15, 0.60))
+    OpenAILLM(TextGenerationTask(), price=0.15)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    told = pipe.estimate(rows, num_generations=2, sample=50)
+    assert_type(told, Estimate)
+    assert_type(told.calls, Range)
+    assert_type(told.cost, Range | None)
+    assert_type(told.calls.high, float)
+    try:
+        assert_type(pipe.generate(rows, max_cost=5).run.cost, float | None)
+    except BudgetExceededError as error:
+        assert_type(error.spent, float)
+        assert_type(error.summary, RunSummary)
 
 
 async def async_rows() -> AsyncIterator[dict[str, int]]:
