@@ -124,6 +124,16 @@ def security(session: nox.Session) -> None:
 
 
 @nox.session
+def training(session: nox.Session) -> None:
+    """TRL's trainers take the exports. Installs torch: from PyPI that is a few GB, hence not in CI.
+
+    An environment in `.nox/training` that has torch already (its CPU build, say) keeps it.
+    """
+    install_group(session, "training", "-e", ".")
+    session.run("pytest", "tests/training", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """One table of clients and peers. `-- --full` for all of it, `-- --check` to fail on a target.
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["CustomDataset"]
+__all__ = ["CustomDataset", "prepare_dataset"]
 
 if TYPE_CHECKING:
     from distilabel.dataset.custom import CustomDataset
+    from distilabel.dataset.exports import prepare_dataset
 else:
 
     def __getattr__(name: str) -> object:
+        if name == "prepare_dataset":
+            from distilabel.dataset.exports import prepare_dataset
+
+            return prepare_dataset
         if name == "CustomDataset":
             from distilabel.dataset.custom import CustomDataset
 

@@ -10,6 +10,7 @@ so are fingerprints and caches.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
+    from pydantic import SecretStr
+
+    from distilabel.argilla import ArgillaDataset, Push, Vectors
+    from distilabel.dataset.choosing import Strategy, Ties
+    from distilabel.dataset.training import PromptSource
     from distilabel.tasks.base import Task
 
 __all__ = ["CustomDataset"]
@@ -87,6 +93,79 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
         """What the run did."""
         return self._origin.run
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many rows (of `to_kto`: texts) gave nothing to train on, by reason; see `REASONS`."""
+        return self._origin.left_out
+
+    def to_preference(
+        self,
+        strategy: Strategy = "random",
+        *,
+        seed: int = 0,
+        ties: Ties = "drop",
+        min_distance: float = 0.0,
+        prompt: PromptSource = "seen",
+    ) -> CustomDataset:
+        """Pairs for DPO and its kin: the best-rated text of a row against another one.
+
+        The columns are `prompt`, `chosen` and `rejected` (lists of messages), `rating_chosen`,
+        `rating_rejected`, `model_chosen`, `model_rejected`, `rationale_chosen` and
+        `rationale_rejected`. The two texts are never the same. Rows that give no pair are left out;
+        `left_out` counts them by reason.
+
+        Args:
+            strategy: against one of the others, drawn ("random"), or against the worst ("worst").
+            seed: another seed draws differently. A row's draw depends on nothing but its texts.
+            ties: "keep": the two ratings may be equal; "drop": the chosen one's is higher.
+            min_distance: by so much at least.
+            prompt: "seen": what the generator was sent for the chosen text, where that was a chat,
+                else `input` as the message of a user; "input": always the latter.
+
+        Raises:
+            ColumnError: the generations, their ratings or the prompts are missing.
+            ConfigurationError: a setting is none of those above, or two contradict each other.
+        """
+        from distilabel.dataset.exports import preferences
+
+        made, left_out = preferences(
+            self, strategy=strategy, ties=ties, min_distance=min_distance, seed=seed, prompt=prompt
+        )
+        return self._derived(made, left_out)
+
+    def to_sft(
+        self, *, min_rating: float | None = None, seed: int = 0, prompt: PromptSource = "seen"
+    ) -> CustomDataset:
+        """Conversations to fine-tune on: the prompt and the best-rated text of each row.
+
+        The columns are `messages`, `rating`, `model` and `rationale`. Of several best texts one is
+        drawn. A data set without ratings will do if no row has more than one text.
+
+        Args:
+            min_rating: leave out rows whose best text is rated lower.
+            seed: another seed draws differently.
+            prompt: as for `to_preference`.
+
+        Raises:
+            ColumnError: the generations, the prompts, or the ratings for `min_rating` are missing.
+        """
+        from distilabel.dataset.exports import best
+
+        return self._derived(*best(self, min_rating=min_rating, seed=seed, prompt=prompt))
+
+    def to_kto(self, threshold: float, *, prompt: PromptSource = "seen") -> CustomDataset:
+        """Texts with a label for KTO: True where the rating is at least `threshold`.
+
+        The columns are `prompt` and `completion` (lists of messages), `label`, `rating`, `model`
+        and `rationale`; there is a row for each rated text, and equal texts of a row count once.
+
+        Raises:
+            ColumnError: the generations, their ratings or the prompts are missing.
+        """
+        from distilabel.dataset.exports import labels
+
+        return self._derived(*labels(self, threshold=threshold, prompt=prompt))
+
     def save_to_disk(  # pyright: ignore[reportIncompatibleMethodOverride]  # bytes are no path here
         self,
         dataset_path: str | os.PathLike[str],
@@ -121,11 +200,93 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
         dataset = datasets.Dataset.load_from_disk(dataset_path, keep_in_memory, storage_options)
         return cls._restored(vars(dataset), read_origin(dataset_path, options=storage_options))
 
+    def to_argilla(self, *, vectors: Vectors | None = None) -> ArgillaDataset:
+        """This data set as records for Argilla, where people rate and correct.
+
+        Texts become fields; ratings and rationales become questions, with the labeller's answers
+        as suggestions.
+
+        Args:
+            vectors: gives each record the vector of its input: the name of a model of
+                `sentence-transformers`, or a function from texts to vectors.
+
+        Raises:
+            ColumnError: there are no texts to rate, or nothing that says what they answer.
+            ConfigurationError: no row has a text.
+        """
+        from distilabel.argilla import ArgillaDataset
+
+        return ArgillaDataset(self.with_format(None), self.task, vectors=vectors)
+
+    def push_to_argilla(
+        self,
+        name: str,
+        workspace: str,
+        *,
+        api_url: str | None = None,
+        api_key: str | SecretStr | None = None,
+        client: Any = None,
+        vectors: Vectors | None = None,
+    ) -> Push:
+        """`to_argilla`, and its `push_to_argilla` with the same arguments.
+
+        A second push under the same name adds or updates; it never doubles a record.
+        """
+        from distilabel.argilla import hidden
+
+        api_key = hidden(api_key)  # before all that raises
+        return self.to_argilla(vectors=vectors).push_to_argilla(
+            name, workspace, api_url=api_url, api_key=api_key, client=client
+        )
+
+    @classmethod
+    def from_argilla(
+        cls,
+        name: str,
+        workspace: str,
+        *,
+        dataset: CustomDataset | None = None,
+        api_url: str | None = None,
+        api_key: str | SecretStr | None = None,
+        client: Any = None,
+    ) -> Self:
+        """People's answers, as columns beside the model's.
+
+        `human_rating` and `human_rationale` are those of submitted responses, `human_responses` is
+        all that people did; see `distilabel.argilla.pulling`.
+
+        Args:
+            name: the data set's name in Argilla.
+            workspace: the name of the workspace that it is in.
+            dataset: what was pushed; its rows are matched by record id, and it is given back with
+                people's columns. None: what Argilla holds of it.
+            api_url: the server's address.
+            api_key: your key there.
+            client: an `argilla.Argilla`, in place of both.
+
+        Raises:
+            MissingDependencyError: the package `argilla` is not installed.
+            MissingKeyError: there is no key.
+            ConfigurationError: no row of `dataset` is there, or distilabel did not push this.
+            ArgillaError: there is no such data set, or the server failed.
+        """
+        from distilabel.argilla import hidden, pull
+
+        api_key = hidden(api_key)
+        pulled = pull(name, workspace, api_url=api_url, api_key=api_key, client=client)
+        if dataset is None:
+            return cls.from_dataset(pulled.to_dataset())
+        beside = pulled.beside(dataset.with_format(None), dataset.task)
+        return cls.from_dataset(beside, task=dataset.task, run=dataset.run)
+
     @classmethod
     def _restored(cls, state: Mapping[str, Any], origin: Origin) -> Self:
         new = cls.__new__(cls)
         new.__setstate__({**state, "_origin": origin})  # registers its temporary files, too
         return new
+
+    def _derived(self, made: datasets.Dataset, left_out: Mapping[str, int]) -> CustomDataset:
+        return self._restored(vars(made), replace(self._origin, left_out=dict(left_out)))
 
     def _take_over(self, result: Any) -> Any:
         if isinstance(result, datasets.DatasetDict):

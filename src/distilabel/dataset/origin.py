@@ -47,6 +47,8 @@ class Origin:
     run: RunSummary = field(default_factory=RunSummary)
     saved_task: Mapping[str, Any] | None = None
     """A task whose class was not imported when the data set was loaded, as it was saved."""
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many rows gave nothing when the data set was made to train on, by reason."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Origin:
         return self
@@ -69,18 +71,20 @@ class Origin:
         from distilabel.tasks.saving import to_dict
 
         task = self.saved_task if self.known_task is None else to_dict(self.known_task)
-        return {"version": _VERSION, "task": task, "run": self.run.to_dict()}
+        left_out = {"left_out": dict(self.left_out)} if self.left_out else {}
+        return {"version": _VERSION, "task": task, "run": self.run.to_dict(), **left_out}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Origin:
         """The origin that `to_dict` wrote; its task may have to wait for its class."""
         task, run = data["task"], RunSummary.from_dict(data["run"])
+        left_out = dict(data.get("left_out", {}))
         if task is None:
-            return cls(run=run)
+            return cls(run=run, left_out=left_out)
         try:
-            return cls(_task_of(task), run)
+            return cls(_task_of(task), run, left_out=left_out)
         except ConfigurationError:
-            return cls(run=run, saved_task=task)
+            return cls(run=run, saved_task=task, left_out=left_out)
 
 
 def _task_of(data: Mapping[str, Any]) -> Task:
