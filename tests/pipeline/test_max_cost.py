@@ -1,6 +1,7 @@
 """`max_cost`: what it counts, when it stops a run, how the run goes on, and what is said."""
 
 import math
+import threading
 
 import anyio
 import anyio.lowlevel
@@ -338,6 +339,32 @@ async def test_rows_that_wait_for_money_can_be_left():
     assert statistics.spent == statistics.unsure > 0  # cut off under way: it may be billed
     with anyio.fail_after(5), pytest.raises(BudgetExceededError):
         await Pipeline(backend()).agenerate(rows(50), max_cost=3 * WORST, verbose=False)
+
+
+def test_one_backend_serves_runs_with_ceilings_of_their_own():
+    """Two runs in two threads, and so in two event loops, share an LLM and not their money."""
+    llm = backend(num_threads=4)
+    errors: list[BudgetExceededError] = []
+
+    def run(name: str, max_cost: float) -> None:
+        source = [{"input": f"{name} {k}."} for k in range(100)]
+        try:
+            Pipeline(llm).generate(source, max_cost=max_cost, verbose=False)
+        except BudgetExceededError as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=run, args=(name, max_cost))
+        for name, max_cost in (("Ask", 0.003), ("Say", 0.006))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 2
+    for error in errors:
+        assert error.max_cost - WORST < error.spent <= error.max_cost
+    assert len(llm.calls) == sum(error.summary.calls for error in errors)
 
 
 def test_openai_has_a_list_and_others_do_not(monkeypatch):

@@ -51,6 +51,7 @@ from distilabel.pipeline.output import Output
 from distilabel.pipeline.rowwork import RowWork
 from distilabel.pipeline.tally import Tally
 from distilabel.pipeline.telling import say, where_it_is_kept
+from distilabel.progress.wording import as_dollars
 from distilabel.types import Row
 
 if TYPE_CHECKING:
@@ -400,10 +401,11 @@ class Run:
         summary, total = self.summary, self.source.total
         rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
         tokens = summary.usage.prompt_tokens + summary.usage.completion_tokens
+        cost = "" if summary.cost is None else f", for {as_dollars(summary.cost)}"
         kept = "" if self._journal is None else f" {where_it_is_kept(self._journal.directory)}"
         return RunStoppedError(
             f"The run was stopped: {rows} rows are done, with {summary.calls:,} calls and "
-            f"{tokens:,} tokens.{kept}",
+            f"{tokens:,} tokens{cost}.{kept}",
             summary=summary,
         )
 

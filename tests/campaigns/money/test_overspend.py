@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from bill import MAX_NEW_TOKENS, PRICES, Bill, Picky, PickyJudge
 
-from distilabel.errors import BudgetExceededError
+from distilabel.errors import BudgetExceededError, TransientError
+from distilabel.limits.spending import PICODOLLARS, Rates
 from distilabel.llm import OpenAILLM
 from distilabel.pipeline import Pipeline
-from distilabel.testing import Latency, SimulatedEndpoint, VirtualClock
+from distilabel.tasks import TextGenerationTask
+from distilabel.testing import Latency, ScriptedLLM, SimulatedEndpoint, VirtualClock
+from distilabel.types import Call, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PERMITS = 256
 
@@ -100,6 +107,58 @@ def test_the_bill_stays_within_max_cost(seed):
     outcome = run(seed, max_cost=CEILINGS[stages], stages=stages)
     check(outcome, CEILINGS[stages])
     assert outcome.peak_in_flight >= PERMITS
+
+
+class Greedy(ScriptedLLM):
+    """Bills each call that is sent at the most that it can cost, and loses some of the replies."""
+
+    def __init__(self, seed: int, **settings) -> None:
+        self.max_new_tokens = MAX_NEW_TOKENS
+        self.billed = 0
+        self.in_flight = self.peak_in_flight = 0
+        self._chance = random.Random(seed)
+        task = TextGenerationTask(system_prompt="")
+        super().__init__(task, self._answer, num_threads=PERMITS, adaptive=False, **settings)
+
+    async def complete(self, call: Call) -> Reply | Sequence[str]:
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        self.latency_s = self._chance.lognormvariate(-0.7, 0.6)
+        self.billed += Rates.of(self.price).worst(self.tokens_max(call))
+        try:
+            return await super().complete(call)
+        finally:
+            self.in_flight -= 1
+
+    def _answer(self, call: Call) -> Reply | Exception:
+        if self._chance.random() < 0.1:
+            return TransientError("lost", cause="connection")
+        return Reply(("text",) * call.num_generations, usage=self.tokens_max(call))
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(k, marks=pytest.mark.campaign) for k in range(5, 105))]
+)
+def test_a_provider_that_bills_the_worst_case_stays_within_max_cost(seed):
+    """The bound is reached and not passed: no more than one call's worth stays unspent."""
+
+    async def main() -> tuple[Greedy, BudgetExceededError]:
+        llm = Greedy(seed, price=PRICES["judge"])
+        with pytest.raises(BudgetExceededError) as caught:
+            await Pipeline(llm).agenerate(
+                rows(random.Random(seed), 1_500),
+                num_generations=2,
+                max_cost=2.0,
+                enable_checkpoints=False,
+                verbose=False,
+            )
+        return llm, caught.value
+
+    llm, error = VirtualClock().run(main)
+    assert llm.peak_in_flight == PERMITS
+    assert llm.billed <= 2 * PICODOLLARS
+    assert llm.billed == pytest.approx(error.spent * PICODOLLARS)
+    assert error.spent + error.needed > 2.0
 
 
 @pytest.mark.campaign
