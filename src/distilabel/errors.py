@@ -21,6 +21,7 @@
      ├─ RowFailedError                    on_error="raise" met a failed row
      ├─ RunStoppedError                   the run was stopped from outside; it can be resumed
      ├─ BudgetExceededError               max_cost does not pay the next call; it can be resumed
+     ├─ ArgillaError                      an Argilla server did not do what it was asked
      ├─ DispatchStoppedError              no more calls are sent: the run is stopping (internal)
      └─ StreamClosedError                 a stream was read after it was left
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from distilabel.types import RowError, RunSummary, Usage
 
 __all__ = [
+    "ArgillaError",
     "BudgetExceededError",
     "CallError",
     "ColumnError",
@@ -253,6 +255,22 @@ class BudgetExceededError(DistilabelError):
         self.max_cost = max_cost
         self.spent = spent
         self.needed = needed
+
+
+class ArgillaError(DistilabelError):
+    """An Argilla server cannot be reached, or did not do what it was asked.
+
+    Args:
+        message: what happened, whose fault it is, what to do next.
+        status: the HTTP status, if a reply came at all.
+        records_pushed: records that the server had taken before. A second push is safe: records
+            that are there are updated.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, records_pushed: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.records_pushed = records_pushed
 
 
 class DispatchStoppedError(DistilabelError):

@@ -1,0 +1,24 @@
+"""To Argilla, where people rate and correct what models made, and back.
+
+`CustomDataset.push_to_argilla`, `.to_argilla` and `.from_argilla` are the usual way here;
+`log_to_argilla` pushes rows while a run goes on. The package `argilla` is imported on first use.
+"""
+
+from distilabel.argilla.pulling import HUMAN_COLUMNS, Pulled, pull
+from distilabel.argilla.pushing import ArgillaDataset, Push
+from distilabel.argilla.server import hidden
+from distilabel.argilla.streaming import ArgillaLog, LogStatistics, log_to_argilla
+from distilabel.argilla.vectors import Vectors
+
+__all__ = [
+    "HUMAN_COLUMNS",
+    "ArgillaDataset",
+    "ArgillaLog",
+    "LogStatistics",
+    "Pulled",
+    "Push",
+    "Vectors",
+    "hidden",
+    "log_to_argilla",
+    "pull",
+]
