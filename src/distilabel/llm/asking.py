@@ -245,7 +245,7 @@ async def _after_stumbling(
 ) -> float:
     cost = llm.gate.stumbled(error, context)
     wait_s = state.wait_s(error, llm.chance)
-    state.failing.again(state.transient, anyio.current_time())
+    state.failing.again(state.transient, get_running_loop().time())
     if wait_s is None:
         if await llm.gate.is_to_blame(error, state.failing, context):
             raise error

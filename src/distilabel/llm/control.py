@@ -16,15 +16,13 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
+from asyncio import get_running_loop
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary, ref
-
-import anyio
 
 from distilabel.limits import Adaptive, Health, PermitPool, Rate
 from distilabel.llm.files import connections_max
@@ -216,7 +214,7 @@ class Control:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """A reply tells what is left of requests or tokens; one look in a while is enough."""
-        now = anyio.current_time()
+        now = get_running_loop().time()
         with self.lock:
             if not 0.0 <= now - self._learnt_at < _LEARN_EACH_S:
                 self._learnt_at = now
@@ -224,7 +222,7 @@ class Control:
 
     def ramp(self) -> None:
         """Look again soon, while the limit still doubles by the clock."""
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         now = loop.time()
         with self.lock:
             self.adaptive.tick(now)

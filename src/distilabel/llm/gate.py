@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING
 
 import anyio
@@ -125,7 +126,7 @@ class Gate:
         """
         pool = self._control.pool if self._control.is_shared and self.is_adaptive else None
         ticket = None
-        if not self._control.wait_s(anyio.current_time()):
+        if not self._control.wait_s(get_running_loop().time()):
             ticket = await self._admit(pool, context, call)
         if ticket is None:
             ticket = await self._wait_for_turn(pool, context, call)
@@ -158,7 +159,7 @@ class Gate:
         """An attempt, as soon as one may be made; None: another row of the line goes before."""
         while True:
             # The clock ends a wait, or a probe in another event loop: no event could tell.
-            while wait_s := self._control.wait_s(anyio.current_time()):  # noqa: ASYNC110
+            while wait_s := self._control.wait_s(get_running_loop().time()):  # noqa: ASYNC110
                 await anyio.sleep(wait_s)
             if self._fresh_waiting and not is_fresh and self._health.is_probing:
                 return None
@@ -179,7 +180,7 @@ class Gate:
                 if context.flight.is_stopped:
                     raise DispatchStoppedError("the run is stopping")
                 ticket = self._control.sent(
-                    anyio.current_time(), context.row_index, call, is_adaptive=self.is_adaptive
+                    get_running_loop().time(), context.row_index, call, is_adaptive=self.is_adaptive
                 )
             finally:
                 if ticket is None and pool is not None:
@@ -196,7 +197,7 @@ class Gate:
         try:
             kept = await attempt()
         except ThrottledError:
-            control.refused(anyio.current_time(), ticket)
+            control.refused(get_running_loop().time(), ticket)
             raise
         except CallError as error:
             if error.cause == NO_FILES_LEFT or (error.cause == "connect" and are_exhausted()):
@@ -206,7 +207,7 @@ class Gate:
         except BaseException:
             control.failed(ticket)
             raise
-        control.succeeded(anyio.current_time(), ticket, kept.reply)
+        control.succeeded(get_running_loop().time(), ticket, kept.reply)
         return kept
 
     def _starved(self, ticket: Ticket) -> TransientError:
@@ -234,7 +235,7 @@ class Gate:
         """Pause for as long as the server asks. Returns what the retry costs."""
         cost = self._health.policy.throttle_cost
         with self._lock:
-            now = anyio.current_time()
+            now = get_running_loop().time()
             self._health.throttled(now, error.retry_after_s or 0.0)
             if self._health.pays(cost):
                 return cost
@@ -249,7 +250,7 @@ class Gate:
         """
         wait_s = default_wait_s if error.retry_after_s is None else error.retry_after_s
         with self._lock:
-            may_go_on = self._health.warming(anyio.current_time(), wait_s)
+            may_go_on = self._health.warming(get_running_loop().time(), wait_s)
         self._give_up_unless(may_go_on, error)
 
     def stumbled(self, error: CallError, context: CallContext) -> int | None:
@@ -286,7 +287,7 @@ class Gate:
         return is_own
 
     def _is_to_blame(self, failing: Failing, flight: Flight) -> bool | None:
-        now, company = anyio.current_time(), flight.company()
+        now, company = get_running_loop().time(), flight.company()
         with self._lock:
             is_own = self._health.is_to_blame(now, failing, company)
         if is_own is None and flight.is_stopped:
@@ -303,7 +304,7 @@ class Gate:
         """
         company = flight.company()
         with self._lock:
-            may_go_on = self._health.circuit_open(anyio.current_time())
+            may_go_on = self._health.circuit_open(get_running_loop().time())
             is_hopeless = company.is_last and not self._health.may_be_told(company)
         if not may_go_on and is_hopeless:
             raise error
@@ -317,11 +318,11 @@ class Gate:
             RunFatalError: another row, or this one again, failed in the same way.
         """
         with self._lock:
-            verdict = self._health.suspect(anyio.current_time(), row)
+            verdict = self._health.suspect(get_running_loop().time(), row)
         while verdict == "open":
             await anyio.sleep(self._health.policy.poll_s)
             with self._lock:
-                verdict = self._health.verdict(anyio.current_time())
+                verdict = self._health.verdict(get_running_loop().time())
         if verdict == "alone":
             return
         with self._lock:
