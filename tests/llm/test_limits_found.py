@@ -127,14 +127,13 @@ def test_rates_that_cannot_be_are_refused(name, value):
 
 def test_a_run_tells_of_its_limit():
     """Observers hear of the limit as it grows, and of the cut that a refusal makes, with why."""
-    tries = itertools.count()
+    told, refusals = [], itertools.count()
 
     def script(call):
-        if next(tries) == 150:
+        if any(event.limit == 32 for event in told) and next(refusals) == 0:
             return ThrottledError("slow down", cause="rate_limited", retry_after_s=0.5)
         return "Hello."
 
-    told = []
     Pipeline(ScriptedLLM(TextGenerationTask(), script, latency_s=0.02, num_threads=32)).generate(
         rows(300),
         verbose=False,
