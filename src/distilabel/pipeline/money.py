@@ -3,8 +3,7 @@
 Rules:
 
 - A ceiling needs a price and a worst case of each stage's calls. Both are looked at before the
-  journal is opened, let alone a call made; so is the first row's first call, where nothing was
-  bought before that could be reused.
+  journal is opened, let alone a call made; so is the first row's first call, which must fit alone.
 - A ceiling is the run's, not the session's: what earlier sessions have spent counts. That is what
   the journal's records say, or, if it is more, what was noted as possibly spent while they ran.
 """
