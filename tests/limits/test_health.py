@@ -211,12 +211,23 @@ def test_where_no_fresh_row_may_come_its_first_failure_counts():
     assert health.is_to_blame(20.0, FAILING, MORE) is False
 
 
+def test_a_row_that_has_failed_says_nothing_about_the_backend():
+    """Who stumbles after it is the only one that does."""
+    health = Health()
+    _fail(health, 20.0, 1)
+    _fail(health, 20.0, 2)
+    health.failed(1)
+    assert health.is_to_blame(20.0, FAILING, Company()) is True
+
+
 def test_two_failures_may_be_by_chance():
     """From the second on what fails is taken for failing."""
     failing = Failing()
     for times, now in ((1, 1.0), (2, 2.0), (3, 3.0)):
         failing.again(times, now)
     assert (failing.first, failing.since) == (1.0, 2.0)
+    failing.again(1, 9.0)
+    assert (failing.first, failing.since) == (1.0, 9.0)
 
 
 def test_twenty_equal_failures_trip_the_breaker():

@@ -75,14 +75,14 @@ class HealthStatistics:
 class Failing:
     """Since when a call has failed, again and again."""
 
-    first: float = 0.0
-    """Its first failure."""
+    first: float | None = None
+    """Its first failure of all."""
     since: float = 0.0
     """The failure from which on it is not by chance: its second."""
 
     def again(self, times: int, now: float) -> None:
         """It has failed so many times now."""
-        if times == 1:
+        if self.first is None:
             self.first = now
         if times <= _BY_CHANCE_MAX:
             self.since = now
@@ -147,7 +147,8 @@ class Health:
         None: that is to be seen. Ask again when there was another outcome, or some time later.
         """
         may_be_told = self.may_be_told(company)
-        if self._answered > (failing.since if may_be_told else failing.first):
+        since = failing.since if may_be_told or failing.first is None else failing.first
+        if self._answered >= since:
             return True
         if self._in_flight and not self._probing:
             return None
@@ -155,6 +156,10 @@ class Health:
             return False
         is_quiet = now - self._last_sent >= self.policy.other_row_max_s
         return True if is_quiet or not may_be_told else None
+
+    def failed(self, row: int) -> None:
+        """A row has failed by itself: it says nothing about the backend any more."""
+        self._stumblers.discard(row)
 
     def may_be_told(self, company: Company) -> bool:
         """Whether a row may come that has not stumbled, and so can tell how the backend is."""

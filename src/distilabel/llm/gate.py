@@ -282,7 +282,10 @@ class Gate:
         # Another row may be in another event loop, or never come: no event could tell.
         while (is_own := self._is_to_blame(failing, context.flight)) is None:  # noqa: ASYNC110
             await anyio.sleep(self._health.policy.poll_s)
-        if not is_own:
+        if is_own:
+            with self._lock:
+                self._health.failed(context.row_index)
+        else:
             self._open_circuit(error, context.flight)
         return is_own
 

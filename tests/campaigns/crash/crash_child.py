@@ -113,10 +113,11 @@ def generate(job: Job) -> None:
 
 
 def slow(owner: type, name: str, by_s: float) -> None:
-    """Have a method take longer, from now on."""
+    """Have a method take longer, from now on, and say on standard error when it begins."""
     method = getattr(owner, name)
 
     def slowly(*arguments: Any) -> Any:
+        sys.stderr.write(f"slow: {name}\n")
         time.sleep(by_s)
         return method(*arguments)
 

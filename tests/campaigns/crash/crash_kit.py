@@ -129,6 +129,14 @@ class Child:
         with self._news:
             return self._news.wait_for(lambda: self._is_read, for_s)
 
+    def wait_said(self, text: str) -> None:
+        """Wait until this is in what it has said on standard error."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while text.encode() not in os.pread(self._errors.fileno(), 1 << 20, 0):
+            assert not self.is_over, self.end().said
+            assert time.monotonic() < deadline_s, text
+            time.sleep(0.005)
+
     def first_line(self) -> str:
         """Its first line, which it writes before it calls the library, if it has written that."""
         return self._content[:LINE_BYTES].decode()
