@@ -91,6 +91,12 @@ def need_strace(session: nox.Session) -> None:
 
 
 @nox.session
+def money(session: nox.Session) -> None:
+    """What providers bill against `max_cost`: the table of docs/reliability.md."""
+    run_campaign(session, "tests/campaigns/money")
+
+
+@nox.session
 def storms(session: nox.Session) -> None:
     """Half an hour of 429 in every form, outages, and replies that break off at every byte."""
     run_campaign(session, "tests/campaigns/storms")
