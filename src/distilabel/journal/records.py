@@ -155,7 +155,7 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     if kind is float:
         return isfinite(value)
     if kind is int:
-        return -_INT_MAX < value < _INT_MAX
+        return bool(-_INT_MAX < value < _INT_MAX)
     if depth == _QUICK_DEPTH or kind not in _NESTS:
         return False
     if kind is dict:
