@@ -56,6 +56,8 @@ class Server:
     """Requests that the bucket admits at once, in seconds of its rate."""
     whole_seconds: bool = False
     """Retry-After is rounded up to whole seconds, as many servers do."""
+    jitter_s: float = 0.0
+    """How late requests arrive at most, by chance: event loops and networks are not exact."""
     tokens_sigma: float = 0.0
     """How the length of replies is scattered; their latency follows."""
     overhead_share: float = 0.2
@@ -169,7 +171,8 @@ class Scenario:
                 break
             self._in_flight += 1
             arrival = partial(self._arrive, self._now, self.limit.sent(self._now))
-            self._at(self._now + _NETWORK_S, arrival)
+            late_s = self._chance.random() * self.server.jitter_s
+            self._at(self._now + _NETWORK_S + late_s, arrival)
         if self.limit.is_ramping:
             self._look(self._now + 0.005)
 
@@ -366,7 +369,7 @@ def _real_table(options: argparse.Namespace) -> Table:
     table.add_column("server")
     for column in ("goodput", "throttled", "throughput", "latency"):
         table.add_column(column, justify="right")
-    for rate, burst in ((40.0, 40.0), (100.0, 100.0), (100.0, 1.0)):
+    for rate, burst in ((40.0, 40.0), (100.0, 100.0), (60.0, 6.0)):
         quota = real_quota(
             rate=rate, burst=burst, warm_s=_WARM_S, phase_s=options.phase, num_threads=256
         )
@@ -384,6 +387,7 @@ QUOTAS = (
     Server("100/s, bursts of 1 s", rate=100, burst=1.0),
     Server("100/s, waits in whole seconds", rate=100, burst=1.0, whole_seconds=True),
     Server("100/s, no bursts at all", rate=100, burst=0.0),
+    Server("100/s, the same, jitter of 5 ms", rate=100, burst=0.0, jitter_s=0.005),
 )
 QUEUES = (
     Server("16 slots", slots=16),

@@ -24,6 +24,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -53,6 +54,8 @@ class AdaptivePolicy:
     """The same, when paced and a round was clean since the last cut."""
     cut_min: float = 0.7
     """What one volley of refusals leaves of the limit, at least."""
+    settle_s: float = 6.0
+    """After the first attempt, how long slow replies say nothing about the server."""
     round_min: int = 4
     busy_share: float = 0.8
     growth_first: float = 0.02
@@ -118,6 +121,8 @@ class Adaptive:
         self._reason: LimitReason = "start"
         self._ramp_at: float | None = None
         self._is_ramping = self._limit < self._ramp_to
+        self._now = 0.0
+        self._settled_at = math.inf
         self._in_flight = 0
         self._peak = 0
         self._epoch = 0
@@ -169,6 +174,8 @@ class Adaptive:
     def sent(self, now: float) -> Sent:
         """An attempt starts."""
         self._in_flight += 1
+        self._now = now
+        self._settled_at = min(self._settled_at, now + self.policy.settle_s)
         self._peak = max(self._peak, self._in_flight)
         if self._rate:
             self._next_at = max(self._next_at, now) + 1.0 / self._rate
@@ -202,6 +209,9 @@ class Adaptive:
                 self._rate = self._limit / self._reply_s
             self._limit = min(max(1.0, self._rate * self._reply_s), float(self.ceiling))
         found = self.guard.note(sent.rank, seconds, max(tokens, 1.0), self._limit)
+        if self._now < self._settled_at:  # connections are made, modules imported
+            found = None
+            self.guard.abandon(0.0)
         if found is not None:
             self._signal()
             self._is_paced, self._rate, self._refused_at = False, 0.0, None

@@ -6,10 +6,10 @@ later. Rules:
 - What a reply may take is an overhead and a time for each token, fitted to replies to requests that
   found few others under way. So replies of widely varying length are compared with what their own
   length lets expect, and a slow one counts for at most five times that.
-- The toll is the time that replies took over what they may take, over 96 replies or two rounds,
+- The toll is the time that replies took over what they may take, over 96 replies or a round,
   whichever is more; the replies that come first after a change are left out, as they are the quick
-  ones. Noise alone must not look like a queue: the bar is 1.3 plus two standard errors, or four
-  times in a row 1.3 alone.
+  ones. Neither noise nor a moment's trouble may look like a queue: the bar is 1.3 plus two standard
+  errors two times in a row, or eight times 1.3 alone, or once 4.
 - Above the bar stands a trial. The limit becomes the places that there are if it is a queue, or a
   fifth less while little is known about what replies may take. If it is a queue, replies become
   quick, nothing was lost, and the limit is set to 1.25 times the places. If they stay slow, the
@@ -17,8 +17,8 @@ later. Rules:
   grew by, it was no queue (but a server that became slower, or that serves more in all while each
   takes longer), and the toll that was found is from then on what may be expected. So no slowness
   starves a run: at worst it costs a trial.
-- Once a queue was found, the limit grows by at most 8 % a round, by 1 % where the toll is above
-  1.1, and not at all above 1.2.
+- Once a queue was found, the limit grows by 1 % a round where the toll is above 1.1, and not at all
+  above 1.2.
 - Where all replies come sooner than expected, the first ones were slow: expect less.
 - At a limit of 4 or less there is nothing to find out.
 
@@ -42,10 +42,14 @@ class LatencyPolicy:
     """The toll above which a trial is made, noise apart."""
     settle_max: int = 64
     """Replies after the first ones that are left out, at most."""
-    toll_at_once: float = 2.2
-    """The toll above which it is made after few replies."""
-    strikes: int = 4
-    """So often in a row above it, noise is no excuse."""
+    toll_at_once: float = 4.0
+    """The toll above which no second round is waited for,"""
+    at_once_s: float = 5.0
+    """if it has been so for this long: an event loop that was held up is not a queue."""
+    strikes_clear: int = 2
+    """So many rounds in a row above it, a moment's trouble is no excuse."""
+    strikes: int = 8
+    """So many, noise is no excuse."""
     noise: float = 0.7
     """Standard deviation of one reply's toll (lognormal with sigma 0.6: 0.66)."""
     seconds_min: float = 0.01
@@ -66,7 +70,7 @@ class LatencyPolicy:
     """The toll above which, once a queue was found, the limit grows slowly."""
     toll_held: float = 1.2
     """The toll above which, once a queue was found, it does not grow."""
-    growth_below: float = 0.08
+    growth_below: float = 0.25
     """Growth in a round, once a queue was found and while there is none."""
     growth_near: float = 0.01
     sure_after: int = 256
@@ -164,7 +168,7 @@ class LatencyGuard:
     >>> guard = LatencyGuard()
     >>> for rank in range(1, 17):
     ...     _ = guard.note(rank, seconds=1.0, tokens=100.0, limit=64.0)
-    >>> found = [guard.note(64, seconds=4.0, tokens=100.0, limit=64.0) for _ in range(80)]
+    >>> found = [guard.note(64, seconds=4.0, tokens=100.0, limit=64.0) for _ in range(260)]
     >>> [round(limit, 1) for limit in found if limit], guard.is_trying
     ([12.8], True)
     """
@@ -239,15 +243,16 @@ class LatencyGuard:
         policy, window = self.policy, self._window
         toll = self.toll
         error = policy.noise * sqrt(1.0 / window.replies + 1.0 / self._fit.replies)
-        is_over = window.replies >= max(policy.replies_min, 2 * limit)
+        is_over = window.replies >= max(policy.replies_min, limit)
         if self._doubt is not None:
             return self._resolve(self._doubt, toll, limit) if is_over else None
-        is_slow = toll > policy.toll_max
-        if is_over:
-            self._slow_windows = self._slow_windows + 1 if is_slow else 0
-            is_slow &= toll > policy.toll_max + 2.0 * error or self._slow_windows >= policy.strikes
-        else:
-            is_slow = toll > policy.toll_at_once
+        lasts_s = window.seconds / window.rank  # by Little's law, had replies come evenly
+        is_slow = toll > policy.toll_at_once and lasts_s > policy.at_once_s
+        is_slow &= window.replies >= policy.replies_min
+        if is_over and not is_slow:
+            self._slow_windows = self._slow_windows + 1 if toll > policy.toll_max else 0
+            is_clear = toll > policy.toll_max + 2.0 * error
+            is_slow = self._slow_windows >= (policy.strikes_clear if is_clear else policy.strikes)
         if is_slow and limit > policy.limit_min:
             return self._try(toll, limit)
         if is_over:

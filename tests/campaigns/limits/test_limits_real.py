@@ -60,7 +60,7 @@ def test_nothing_is_sent_before_retry_after_has_passed(serve, writer):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("rate", "burst"), [(40.0, 40.0), (100.0, 100.0), (60.0, 1.0)])
+@pytest.mark.parametrize(("rate", "burst"), [(40.0, 40.0), (100.0, 100.0), (60.0, 6.0)])
 def test_a_quota_that_halves_and_returns(real, rate, burst):
     """Within a tenth of an oracle's goodput, at most 3 % throttled after the first minute."""
     run = real.real_quota(rate=rate, burst=burst, warm_s=60.0, phase_s=60.0, num_threads=256)
