@@ -17,6 +17,7 @@ __all__ = [
     "CallFailed",
     "CallRetried",
     "CallReused",
+    "CallSent",
     "CallSucceeded",
     "Event",
     "LimitChanged",
@@ -47,6 +48,14 @@ class RunStarted:
     total_rows: int | None
     """None for a source that does not know its length."""
     stages: tuple[StageInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallSent:
+    """An attempt is sent: it is in flight until the call succeeds, is retried or has failed."""
+
+    stage: StageName
+    row_index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,7 @@ class RunFinished:
 
 Event: TypeAlias = (
     RunStarted
+    | CallSent
     | CallSucceeded
     | CallReused
     | CallRetried

@@ -26,6 +26,8 @@ def stage() -> Callable[..., StageFigures]:
             "elapsed_s": 7.0,
             "left_s": 4.2,
             "state": "running",
+            "in_flight": 61,
+            "limit": 64,
         }
         return StageFigures(**(usual | changes))
 

@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilabel.events import (
+    CallFailed,
     CallRetried,
+    CallSent,
     CallSucceeded,
+    LimitChanged,
     RowFinished,
     RunFinished,
     RunStarted,
@@ -221,3 +224,20 @@ def test_cost_is_shown_where_the_price_is_known():
     assert (writer.cost, judge.cost) == (1.0, None)
     assert "$1.00" in as_line(writer)
     assert "$" not in as_line(judge)
+
+
+def test_what_is_in_flight_was_sent_and_is_not_back():
+    """An attempt is in flight until its call succeeds, is retried or has failed; then no more."""
+    sent = [(0.0, CallSent("generator", row)) for row in range(4)]
+    back = [succeeded(), retried(is_throttle=True), CallFailed("generator", 2, "any", 1)]
+    progress = folded(*sent, *((1.0, event) for event in back))
+    assert [stage.in_flight for stage in figures(progress, 2.0)] == [1, 0]
+    over = apply(progress, RunFinished(RunSummary(), is_complete=False), 3.0)
+    assert figures(over, 3.0)[0].in_flight == 0
+
+
+def test_the_limit_is_the_one_that_was_told_last():
+    """A stage begins with its ceiling and follows what the backend allows."""
+    progress = folded((1.0, LimitChanged("generator", 3, "throttled")))
+    assert [stage.limit for stage in figures(progress, 2.0)] == [3, 4]
+    assert "0/3 in flight" in as_line(figures(progress, 2.0)[0])

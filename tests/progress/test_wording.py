@@ -11,14 +11,17 @@ def test_a_line_says_it_all(stage):
     """One line holds rows, rates, tokens, troubles, elapsed time and time left."""
     assert as_line(stage(retries=3, throttles=2, rows_failed=1)) == (
         "generator writer: 123/200 rows, 21.3 rows/s, 84.2k tokens, 8.0k tokens/s, "
-        "3 retried, 2 throttled, 1 failed, 0:07 elapsed, 0:04 left"
+        "61/64 in flight, 3 retried, 2 throttled, 1 failed, 0:07 elapsed, 0:04 left"
     )
 
 
 def test_a_line_says_no_more_than_is_known(stage):
     """Without a total there is no time left, and without troubles no word of them."""
     line = as_line(stage(rows_total=None, left_s=None, rows_per_s=None, tokens_per_s=None))
-    assert line == ("generator writer: 123 rows, - rows/s, 84.2k tokens, - tokens/s, 0:07 elapsed")
+    assert line == (
+        "generator writer: 123 rows, - rows/s, 84.2k tokens, - tokens/s, 61/64 in flight, "
+        "0:07 elapsed"
+    )
 
 
 @pytest.mark.parametrize("state", ["done", "stopped"])

@@ -27,7 +27,7 @@ from distilabel.errors import (
     TransientError,
     WarmingError,
 )
-from distilabel.events import CallFailed, CallRetried, CallReused, CallSucceeded
+from distilabel.events import CallFailed, CallRetried, CallReused, CallSent, CallSucceeded
 from distilabel.llm.flight import Flight
 from distilabel.llm.gate import NO_FILES_LEFT
 from distilabel.llm.purse import UNMETERED
@@ -167,6 +167,7 @@ async def _send(
         state.attempts += 1
         context.flight.departed()
         account.departed()
+        context.notify(CallSent(context.stage, context.row_index))
         sent = get_running_loop().time()
         try:
             _pass("before_send")

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from distilabel.events import (
     CallFailed,
     CallRetried,
+    CallSent,
     CallSucceeded,
+    LimitChanged,
     RowFinished,
     RunFinished,
     StageFinished,
@@ -83,6 +85,10 @@ class StageProgress:
     """What its tokens cost; None: not known."""
     cost: float = 0.0
     """In US dollars, replies that were of no use included, if the price is known."""
+    in_flight: int = 0
+    """Attempts under way."""
+    limit: int = 0
+    """How many may be."""
     counts: tuple[Count, ...] = ()
     """Oldest first; the first is from when the stage began, or from the window's start. Empty: the
     stage has not begun."""
@@ -124,11 +130,18 @@ class StageFigures:
     """The part of `tokens` that came from the provider's prompt cache."""
     cost: float | None = None
     """In US dollars; None: the price is not known."""
+    in_flight: int = 0
+    """Attempts under way; 0 once the stage is over."""
+    limit: int = 0
+    """How many may be; it moves as the backend allows."""
 
 
 def begin(event: RunStarted, now_s: float) -> Progress:
     """The progress of a run that has just begun."""
-    stages = [StageProgress(stage.name, stage.model, price=stage.price) for stage in event.stages]
+    stages = [
+        StageProgress(stage.name, stage.model, price=stage.price, limit=stage.max_concurrency)
+        for stage in event.stages
+    ]
     if stages:
         stages[0] = replace(stages[0], counts=(Count(now_s, 0, 0),))
     return Progress(now_s, event.total_rows, tuple(stages))
@@ -139,6 +152,9 @@ def apply(progress: Progress, event: Event, now_s: float) -> Progress:
     match event:
         case StageFinished(stage=name):
             return _stage_finished(progress, name, now_s)
+        case CallSent(stage=name) | LimitChanged(stage=name):
+            place = _place(progress, name)
+            return _with(progress, place, _sending(progress.stages[place], event))
         case CallSucceeded(stage=name) | CallRetried(stage=name) | CallFailed(stage=name):
             place = _place(progress, name)
             stage = _called(_paid(progress.stages[place], event.usage), event, now_s)
@@ -175,6 +191,12 @@ def _stage_finished(progress: Progress, name: StageName, now_s: float) -> Progre
     return progress
 
 
+def _sending(stage: StageProgress, event: CallSent | LimitChanged) -> StageProgress:
+    if isinstance(event, LimitChanged):
+        return replace(stage, limit=event.limit)
+    return replace(stage, in_flight=stage.in_flight + 1)
+
+
 def _paid(stage: StageProgress, usage: Usage | None) -> StageProgress:
     if usage is None or stage.price is None:
         return stage
@@ -184,6 +206,7 @@ def _paid(stage: StageProgress, usage: Usage | None) -> StageProgress:
 def _called(
     stage: StageProgress, event: CallSucceeded | CallRetried | CallFailed, now_s: float
 ) -> StageProgress:
+    stage = replace(stage, in_flight=max(0, stage.in_flight - 1))
     if isinstance(event, CallFailed):
         return stage
     if isinstance(event, CallRetried):
@@ -247,6 +270,8 @@ def _figures(progress: Progress, stage: StageProgress, now_s: float) -> StageFig
         state=state,
         cached_tokens=stage.cached_tokens,
         cost=None if stage.price is None else stage.cost,
+        in_flight=stage.in_flight if state == "running" else 0,
+        limit=stage.limit,
     )
 
 

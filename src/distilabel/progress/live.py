@@ -30,6 +30,7 @@ from distilabel.progress.wording import (
     as_dollars,
     as_rate,
     done_of,
+    in_flight,
     time_left,
     troubles,
 )
@@ -100,6 +101,7 @@ def _columns(stages: Sequence[StageFigures]) -> list[_Column]:
         _Column("tokens", tokens, goes_below=for_figures),
         _Column("tokens rate", tokens_rates, "dim", goes_below=for_bar),
         _Column("cost", _costs(stages), goes_below=for_figures),
+        _Column("flight", [in_flight(stage) for stage in stages], "dim", goes_below=for_bar),
         _Column("elapsed", clocks, "progress.elapsed", goes_below=for_figures),
         _Column("left", [time_left(stage) for stage in stages], "progress.remaining"),
         _Column("troubles", [troubles(stage) for stage in stages], "yellow", goes_below=for_bar),

@@ -16,6 +16,7 @@ __all__ = [
     "as_line",
     "as_rate",
     "done_of",
+    "in_flight",
     "time_left",
     "troubles",
 ]
@@ -83,6 +84,11 @@ def done_of(stage: StageFigures) -> str:
     return f"{stage.rows}" if stage.rows_total is None else f"{stage.rows}/{stage.rows_total}"
 
 
+def in_flight(stage: StageFigures) -> str:
+    """Attempts under way and how many may be; empty once the stage is over."""
+    return f"{stage.in_flight}/{stage.limit} in flight" if stage.state == "running" else ""
+
+
 def troubles(stage: StageFigures) -> str:
     """What went wrong and how often; empty where nothing did."""
     counts = (
@@ -113,6 +119,7 @@ def as_line(stage: StageFigures) -> str:
         f"{as_count(stage.tokens)} tokens{_cached(stage)}",
         as_rate(stage.tokens_per_s, "tokens"),
         "" if stage.cost is None else as_dollars(stage.cost),
+        in_flight(stage),
         troubles(stage),
         f"{as_clock(stage.elapsed_s)} elapsed",
         time_left(stage),
