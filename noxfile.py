@@ -13,10 +13,11 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # `matrix` takes what is installed
 nox.options.stop_on_first_error = False
-nox.options.sessions = ["lint", "typing", "tests", "wheel", "docs"]
+nox.options.sessions = ["lint", "typing", "tests", "argilla", "wheel", "docs"]
 
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
+ARGILLA_SERVER = "argilla-server==2.8.0"
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 
@@ -137,6 +138,20 @@ def training(session: nox.Session) -> None:
     """
     install_group(session, "training", "-e", ".")
     session.run("pytest", "tests/training", *session.posargs)
+
+
+@nox.session
+def argilla(session: nox.Session) -> None:
+    """Pushes to a real Argilla server on SQLite, installed in an environment of its own."""
+    install_group(session, "test", "uv", "-e", ".")
+    home = Path(session.virtualenv.location, "argilla-server")  # its pins do not meet ours
+    python = home / "bin" / "python"
+    if not python.exists():
+        session.run("uv", "venv", "--quiet", "--python", f"{session.bin}/python", str(home))
+    session.run("uv", "pip", "install", "--quiet", "--python", str(python), ARGILLA_SERVER)
+    places = session.posargs or ["tests/argilla"]
+    server = {"ARGILLA_SERVER_PYTHON": str(python)}
+    session.run("pytest", "-m", "argilla", "--durations", "3", *places, env=server)
 
 
 @nox.session

@@ -20,6 +20,7 @@ IMPORT_PATHS = {
     "distilabel.tasks.preference.ultrafeedback": ("UltraFeedbackTask",),
     "distilabel.tasks.prompt": ("Prompt",),
     "distilabel.dataset": ("CustomDataset",),
+    "distilabel.argilla": ("log_to_argilla",),
     "distilabel.cli": ("main",),
     "distilabel.testing": ("SimulatedEndpoint", "ScriptedLLM", "VirtualClock"),
 }

@@ -90,9 +90,11 @@ def _new_client(rg: Any, api_url: str | None, api_key: SecretStr | None) -> Any:
     url = api_url or os.environ.get("ARGILLA_API_URL") or _DEFAULT_URL
     key = api_key or hidden(os.environ.get("ARGILLA_API_KEY"))
     _check_key(key)
-    default, failure, client = rg.Argilla._default_client, None, None  # noqa: SLF001
+    default, failure = rg.Argilla._default_client, None  # noqa: SLF001
+    client = rg.Argilla.__new__(rg.Argilla)  # apart from its login, so that it can be closed
     try:
-        client = rg.Argilla(
+        rg.Argilla.__init__(
+            client,
             api_url=url,
             api_key=key.get_secret_value() if key else None,
             timeout=_TIMEOUT_S,
@@ -100,6 +102,8 @@ def _new_client(rg: Any, api_url: str | None, api_key: SecretStr | None) -> Any:
         )
     except Exception as error:  # noqa: BLE001  # told below, without frames that hold the key
         failure = _login_failure(error, url)
+        if hasattr(client, "http_client"):
+            client.http_client.close()
     finally:
         rg.Argilla._set_default(default)  # noqa: SLF001
     if failure is not None:
