@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datasets.table import Table
 
     from distilabel.dataset.custom import CustomDataset
+    from distilabel.dataset.origin import StageOrigin
     from distilabel.dataset.schema import ResultSchema, StageColumns
     from distilabel.tasks.base import Task
     from distilabel.types import Message, PromptText, Row, RunSummary
@@ -153,7 +154,12 @@ class DatasetAssembler:
         self._rows.add(row)
 
     def build(
-        self, source: datasets.Dataset | None, *, task: Task | None, run: RunSummary
+        self,
+        source: datasets.Dataset | None,
+        *,
+        task: Task | None,
+        run: RunSummary,
+        stages: Sequence[StageOrigin] = (),
     ) -> CustomDataset:
         """The data set of the rows added so far, in the order of their indices.
 
@@ -161,6 +167,7 @@ class DatasetAssembler:
             source: where the rows came from, and their indices point to; None: an iterable.
             task: the labeller's task if there is a labeller, else the generator's.
             run: what the run did.
+            stages: who did it.
 
         Raises:
             ColumnError: the source has a column that the run adds.
@@ -185,7 +192,7 @@ class DatasetAssembler:
             fingerprint = _fingerprint(source._fingerprint, added)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         info.features = Features({**own, **self._schema.features()})
         dataset = Dataset(table, info=info, split=split, fingerprint=fingerprint)
-        return CustomDataset.from_dataset(dataset, task=task, run=run)
+        return CustomDataset.from_dataset(dataset, task=task, run=run, stages=stages)
 
     def _as_declared(
         self, inferred: dict[str, pa.ChunkedArray], rows: int

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import wraps
+from inspect import signature
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
@@ -22,13 +23,14 @@ from distilabel.types import RunSummary
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     from pydantic import SecretStr
 
     from distilabel.argilla import ArgillaDataset, Push, Vectors
     from distilabel.dataset.choosing import Strategy, Ties
+    from distilabel.dataset.origin import StageOrigin
     from distilabel.dataset.training import PromptSource
     from distilabel.tasks.base import Task
 
@@ -74,10 +76,16 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
 
     @classmethod
     def from_dataset(
-        cls, dataset: datasets.Dataset, *, task: Task | None = None, run: RunSummary | None = None
+        cls,
+        dataset: datasets.Dataset,
+        *,
+        task: Task | None = None,
+        run: RunSummary | None = None,
+        stages: Sequence[StageOrigin] = (),
     ) -> Self:
         """`dataset` with an origin. The data is shared, not copied."""
-        return cls._restored(copy.deepcopy(vars(dataset)), Origin(task, run or RunSummary()))
+        origin = Origin(task, run or RunSummary(), stages=tuple(stages))
+        return cls._restored(copy.deepcopy(vars(dataset)), origin)
 
     @property
     def task(self) -> Task | None:
@@ -278,6 +286,78 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
             return cls.from_dataset(pulled.to_dataset())
         beside = pulled.beside(dataset.with_format(None), dataset.task)
         return cls.from_dataset(beside, task=dataset.task, run=dataset.run)
+
+    @wraps(datasets.Dataset.push_to_hub)
+    def push_to_hub(  # pyright: ignore[reportIncompatibleMethodOverride]  # takes the same
+        self, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `datasets.Dataset.push_to_hub`, with a card of how the rows were made.
+
+        Takes the same arguments. The card is a section of the repository's README; task and run
+        are put beside the rows, and `from_hub` brings them back. A bucket gets the rows alone.
+
+        Raises:
+            ConfigurationError: the task's settings are not plain data. Nothing was pushed.
+            DistilabelError: the rows are there, but card and origin could not be added.
+        """
+        from distilabel.dataset.hub import describe, subject_of
+
+        given = signature(datasets.Dataset.push_to_hub).bind(self, *args, **kwargs)
+        given.apply_defaults()
+        options = given.arguments
+        if options["repo_id"].startswith("buckets/"):
+            return super().push_to_hub(*args, **kwargs)
+        config_name = options["config_name"]
+        split = options["split"] or str(self.split or "train")
+        subject = subject_of(self, self._origin, config_name=config_name, split=split)
+        pushed = super().push_to_hub(*args, **kwargs)
+        described = describe(
+            subject,
+            pushed,
+            data_dir=options["data_dir"] or ("data" if config_name == "default" else config_name),
+            revision=options["revision"],
+            token=options["token"],
+        )
+        return pushed if options["create_pr"] else described
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        config_name: str | None = None,
+        *,
+        split: str = "train",
+        revision: str | None = None,
+        token: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """The rows of `datasets.load_dataset`, with task and run, as far as they were pushed.
+
+        Args:
+            repo_id: the repository.
+            config_name: a configuration; None: the default one.
+            split: one split, or a slice of it, such as "train[:10%]".
+            revision: a branch, tag or commit.
+            token: for repositories that are not public.
+            options: more of `datasets.load_dataset`.
+
+        Raises:
+            ConfigurationError: the file that holds task and run is damaged.
+        """
+        from distilabel.dataset.hub import load_origin, revision_of
+
+        commit = revision_of(repo_id, revision, token)
+        rows = datasets.load_dataset(
+            repo_id, config_name, split=split, revision=commit, token=token, **options
+        )
+        origin = load_origin(
+            repo_id,
+            config_name=rows.info.config_name or config_name or "default",
+            split=split.partition("[")[0],
+            revision=commit,
+            token=token,
+        )
+        return cls._restored(vars(rows), origin)
 
     @classmethod
     def _restored(cls, state: Mapping[str, Any], origin: Origin) -> Self:

@@ -15,7 +15,7 @@ import json
 import os
 import posixpath
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,13 +30,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from distilabel.tasks.base import Task
+    from distilabel.types import StageName
 
-__all__ = ["Origin", "read_origin", "write_origin"]
+__all__ = ["Origin", "StageOrigin", "read_origin", "write_origin"]
 
 _FILE_NAME: Final = "distilabel.json"
 _STATE_FILE_NAME: Final = "state.json"
 """Where `datasets` keeps the fingerprint."""
 _VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageOrigin:
+    """Who did a stage, and how it was set, as far as anybody may know it."""
+
+    stage: StageName
+    model: str
+    backend: str
+    """The backend's class, without its module."""
+    task: str
+    """The task's class, likewise."""
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Parameters of sampling. No address, no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class Origin:
     """A task whose class was not imported when the data set was loaded, as it was saved."""
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many rows gave nothing when the data set was made to train on, by reason."""
+    stages: tuple[StageOrigin, ...] = ()
+    """In the order in which they ran; empty: not known."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Origin:
         return self
@@ -71,20 +88,23 @@ class Origin:
         from distilabel.tasks.saving import to_dict
 
         task = self.saved_task if self.known_task is None else to_dict(self.known_task)
-        left_out = {"left_out": dict(self.left_out)} if self.left_out else {}
-        return {"version": _VERSION, "task": task, "run": self.run.to_dict(), **left_out}
+        more: dict[str, Any] = {"left_out": dict(self.left_out)} if self.left_out else {}
+        if self.stages:
+            more["stages"] = [asdict(stage) for stage in self.stages]
+        return {"version": _VERSION, "task": task, "run": self.run.to_dict(), **more}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Origin:
         """The origin that `to_dict` wrote; its task may have to wait for its class."""
         task, run = data["task"], RunSummary.from_dict(data["run"])
-        left_out = dict(data.get("left_out", {}))
+        stages = tuple(StageOrigin(**stage) for stage in data.get("stages", ()))
+        known = cls(run=run, left_out=dict(data.get("left_out", {})), stages=stages)
         if task is None:
-            return cls(run=run, left_out=left_out)
+            return known
         try:
-            return cls(_task_of(task), run, left_out=left_out)
+            return replace(known, known_task=_task_of(task))
         except ConfigurationError:
-            return cls(run=run, saved_task=task, left_out=left_out)
+            return replace(known, saved_task=task)
 
 
 def _task_of(data: Mapping[str, Any]) -> Task:

@@ -24,12 +24,36 @@ from distilabel.tasks.saving import to_dict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from distilabel.dataset.origin import StageOrigin
+    from distilabel.llm.base import LLM
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import RowsLike
 
-__all__ = ["describe", "launch"]
+__all__ = ["describe", "launch", "stage_origins"]
 
+_PARAMETERS: Final = frozenset(
+    {
+        "do_sample",
+        "frequency_penalty",
+        "max_completion_tokens",
+        "max_new_tokens",
+        "max_tokens",
+        "min_p",
+        "presence_penalty",
+        "reasoning_effort",
+        "repetition_penalty",
+        "seed",
+        "stop",
+        "stop_sequences",
+        "temperature",
+        "top_k",
+        "top_p",
+        "typical_p",
+    }
+)
+"""What is told of a backend's settings to whoever gets the data set. Others may be addresses,
+accounts or paths."""
 _PLAIN: Final = frozenset({"Value", "ClassLabel", "List", "LargeList", "Sequence"})
 """The features of `datasets` that Arrow holds without a type of its own."""
 
@@ -49,6 +73,29 @@ def describe(plan: Plan, settings: RunSettings, rows: RowsLike) -> RunDescriptio
         task=task,
         launch=launch(is_directory_named=settings.checkpoint_dir is not None),
     )
+
+
+def stage_origins(plan: Plan) -> tuple[StageOrigin, ...]:
+    """Who does each stage, as the data set tells it."""
+    from distilabel.dataset.markdown import without_folders
+    from distilabel.dataset.origin import StageOrigin  # it loads fsspec
+
+    return tuple(
+        StageOrigin(
+            stage=name,
+            model=without_folders(llm.model_name),
+            backend=type(llm).__name__,
+            task=type(llm.task).__name__,
+            parameters=_parameters(llm),
+        )
+        for name, llm in plan.stages
+    )
+
+
+def _parameters(llm: LLM) -> dict[str, Any]:
+    settings = {key: llm.settings()[key] for key in sorted(_PARAMETERS & llm.settings().keys())}
+    plain = (str, int, float, bool, list)
+    return {key: value for key, value in settings.items() if isinstance(value, plain)}
 
 
 def launch(*, is_directory_named: bool) -> Launch:

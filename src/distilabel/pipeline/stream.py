@@ -16,6 +16,7 @@ import anyio
 from distilabel import failpoints
 from distilabel.dataset.assembler import DatasetAssembler
 from distilabel.errors import StreamClosedError
+from distilabel.pipeline.describing import stage_origins
 from distilabel.pipeline.keeping import open_kept
 from distilabel.pipeline.looking_ahead import near_rows
 from distilabel.pipeline.money import check_ceiling, open_purse
@@ -98,7 +99,8 @@ class RowStream(AsyncIterator["Row"]):
     def build(self, assembler: DatasetAssembler) -> CustomDataset:
         """The data set of the rows that an assembler of this stream has gathered."""
         source = as_dataset(self._source)
-        return assembler.build(source, task=self.plan.task, run=self.run)
+        stages = stage_origins(self.plan)
+        return assembler.build(source, task=self.plan.task, run=self.run, stages=stages)
 
     async def __anext__(self) -> Row:
         if not self._is_open:
