@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from distilabel import __version__
+from distilabel.cli import generate as generating
 from distilabel.cli.ending import clean_end
 from distilabel.cli.prompts import PROMPTS_MAX
 from distilabel.cli.runs import runs_app
@@ -26,6 +27,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=generating.GENERATE_EXAMPLES)(generating.generate)
+app.command(epilog="Example: distilabel init && distilabel preview pipeline.yaml")(generating.init)
+app.command(epilog="Example: distilabel preview prompts.jsonl -m openai:gpt-4o-mini -n 2")(
+    generating.preview
+)
+app.command(epilog="Example: distilabel estimate prompts.jsonl -m openai:gpt-4o-mini -n 2")(
+    generating.estimate
 )
 app.add_typer(runs_app, name="runs")
 

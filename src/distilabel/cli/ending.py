@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -21,9 +22,17 @@ _LINE_MAX: Final = 2_000
 
 @contextmanager
 def clean_end() -> Generator[None]:
-    """Whatever ends a verb, say it in one line and with an exit code."""
+    """Whatever ends a verb, say it in one line and with an exit code.
+
+    Nobody who reads any more (`| head -1`) is no failure.
+    """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):  # Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except KeyboardInterrupt:
         say("stopped")
         raise typer.Exit(130) from None

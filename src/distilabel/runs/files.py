@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import datasets
 
-__all__ = ["check_output", "save", "write_json_lines"]
+__all__ = ["check_output", "json_line", "save", "write_json_lines"]
 
 _ROWS_AT_A_TIME: Final = 200
 _CONTROL: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
@@ -113,7 +113,7 @@ def _is_saved_dataset(directory: Path) -> bool:
 
 def write_json_lines(dataset: datasets.Dataset, file: BinaryIO) -> None:
     """A line of JSON for each row; what is no text, number or list is written as text."""
-    file.writelines(_json(row).encode() + b"\n" for row in _rows(dataset))
+    file.writelines(json_line(row).encode() + b"\n" for row in _rows(dataset))
 
 
 def _write_csv(dataset: datasets.Dataset, file: BinaryIO) -> None:
@@ -145,7 +145,12 @@ def _rows(dataset: datasets.Dataset) -> Iterator[dict[str, Any]]:
             yield dict(zip(names, values, strict=True))
 
 
-def _json(value: Any) -> str:
+def json_line(value: Any) -> str:
+    """A value as JSON in one line, without control characters.
+
+    Raises:
+        ConfigurationError: it holds what is no text, number, list or mapping.
+    """
     text = msgspec.json.encode(value, enc_hook=_refuse).decode()
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -161,7 +166,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    text = _json(value)
+    text = json_line(value)
     return msgspec.json.decode(text, type=str) if text.startswith('"') else text
 
 
