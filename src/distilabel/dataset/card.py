@@ -41,6 +41,7 @@ _SIZES: Final = (
     (10**11, "10B<n<100B"),
     (10**12, "100B<n<1T"),
 )
+_STAGES: Final[tuple[StageName, ...]] = ("generator", "labeller")
 _PROMPTS_SHOWN: Final = 5
 _BAR: Final = 30
 _SAME_AGAIN: Final = (
@@ -160,9 +161,10 @@ def _models(subject: CardSubject) -> str:
     parts = ["### Models"]
     figures, notes = subject.figures, subject.origin.stages
     rows: list[Sequence[object]] = []
-    names: list[StageName] = list(figures.stages.keys())
-    names += [note.stage for note in notes if note.stage not in figures.stages]
-    for name in names:
+    noted = {note.stage for note in notes}
+    for name in _STAGES:
+        if name not in figures.stages and name not in noted:
+            continue
         stage = figures.stages.get(name)
         backends = [note.backend for note in notes if note.stage == name]
         asked = [note.model for note in notes if note.stage == name]
