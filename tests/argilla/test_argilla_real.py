@@ -232,6 +232,19 @@ async def test_rows_are_pushed_while_the_run_goes_on(real, owner, serve, writer,
     assert len(real.records("streamed")) == 300
 
 
+async def test_a_wrong_workspace_is_told_before_the_first_row(real, owner):
+    """A stream's log says at once that there is no such workspace, or that the key is wrong."""
+    for wrong, match in ({"workspace": "nowhere"}, "no workspace"), ({"api_key": "x"}, "the key"):
+        with pytest.raises(ArgillaError, match=match):
+            async with log_to_argilla(_no_rows(), "never", **{**owner, **wrong}):
+                pytest.fail("the block was entered")
+
+
+async def _no_rows():
+    return
+    yield
+
+
 def _say(request) -> str:
     if "#### Output for Text 1" not in request.prompt:
         return f"answer {request.index}"

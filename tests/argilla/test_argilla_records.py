@@ -181,6 +181,14 @@ def test_inputs_that_are_no_text():
     assert made.fields == {"table": '{"a": [1, 2]}', "question": "", "generations-1": "x"}
 
 
+def test_columns_that_are_no_lists():
+    """A rating that is one number for the row is no suggestion, and one text is not its letters."""
+    made = record(input="q", generations=["a"], rating=4.0, rationale="because")
+    assert made.suggestions == ()
+    with pytest.raises(ConfigurationError, match="no row with a generation"):
+        labelled(1, generations=["a text"]).to_argilla()
+
+
 def test_columns_that_are_needed():
     """A data set without texts, without inputs or without rows says what it lacks."""
     with pytest.raises(ColumnError, match="'generations'") as missing:

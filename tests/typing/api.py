@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, assert_type
 
+from distilabel.argilla import ArgillaDataset, LogStatistics, Push, log_to_argilla
 from distilabel.dataset import CustomDataset
 from distilabel.errors import BudgetExceededError, RunFatalError
 from distilabel.events import Event, RowFinished
@@ -105,6 +106,17 @@ def backends(task: Task) -> None:
     assert_type(llms[0].model_name, str)
     assert_type(llms[0].max_concurrency, int)
     TextsLLM(task, prompt_format="alpaca")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def to_people(dataset: CustomDataset, pipe: Pipeline) -> None:
+    """A data set goes to Argilla and comes back; a stream's rows are rows still."""
+    assert_type(dataset.to_argilla(), ArgillaDataset)
+    assert_type(dataset.push_to_argilla("name", workspace="admin", api_key="…"), Push)
+    assert_type(CustomDataset.from_argilla("name", "admin", dataset=dataset), CustomDataset)
+    async with pipe.stream([]) as rows, log_to_argilla(rows, "name", "admin") as logged:
+        assert_type(logged.statistics(), LogStatistics)
+        async for row in logged:
+            assert_type(row, Row)
 
 
 async def asking(llm: LLM, inputs: Sequence[Mapping[str, Any]]) -> None:

@@ -25,7 +25,7 @@ from distilabel.argilla.layout import (
     rationale_name,
 )
 from distilabel.argilla.pushing import most_texts, rows_of
-from distilabel.argilla.records import RecordIds, id_of
+from distilabel.argilla.records import RecordIds, entries, id_of
 from distilabel.argilla.server import hidden, log_in
 from distilabel.errors import ArgillaError, ConfigurationError
 
@@ -107,7 +107,7 @@ class Pulled:
         by_id = {record["external_id"]: record for record in self.records}
         ids, texts, found = RecordIds(), [], []
         for row in rows_of(rows.select_columns([*layout.inputs, GENERATIONS])):
-            texts.append(len(row[GENERATIONS] or ()))
+            texts.append(len(entries(row[GENERATIONS])))
             found.append(by_id.get(id_of(row, layout, ids)))
         if self.records and not any(found):
             raise ConfigurationError(

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from distilabel.argilla.layout import GENERATIONS, lacking, layout_of
-from distilabel.argilla.records import COLUMNS_READ, RecordIds, input_text, record_of
+from distilabel.argilla.records import COLUMNS_READ, RecordIds, entries, input_text, record_of
 from distilabel.argilla.server import BATCH_RECORDS, hidden, log_in
 from distilabel.argilla.vectors import embedder
 from distilabel.errors import ArgillaError, ConfigurationError
@@ -179,7 +179,7 @@ def most_texts(rows: datasets.Dataset) -> int:
     if GENERATIONS not in rows.column_names:
         return 0  # `layout_of` says so
     batches: Any = rows.iter(batch_size=1_000)
-    return max((len(row or ()) for batch in batches for row in batch[GENERATIONS]), default=0)
+    return max((len(entries(row)) for batch in batches for row in batch[GENERATIONS]), default=0)
 
 
 def rows_of(rows: datasets.Dataset) -> Iterator[InputRow]:

@@ -39,6 +39,7 @@ __all__ = [
     "ArgillaRecord",
     "RecordIds",
     "Suggestion",
+    "entries",
     "id_of",
     "input_text",
     "record_of",
@@ -153,18 +154,23 @@ def record_of(
     )
 
 
+def entries(value: object) -> Sequence[Any]:
+    """The entries of a per-generation column; none if there is no list."""
+    return value if isinstance(value, list | tuple) else ()
+
+
 def id_of(row: InputRow, layout: Layout, ids: RecordIds) -> str:
     """The id of a row's record."""
     return ids.next_of(input_text(row, layout), _texts(row))
 
 
 def _texts(row: InputRow) -> list[str | None]:
-    return [None if text is None else _text(text) for text in row.get(GENERATIONS) or ()]
+    return [None if text is None else _text(text) for text in entries(row.get(GENERATIONS))]
 
 
 def _metadata(row: InputRow, texts: Sequence[str | None]) -> dict[str, Any]:
-    calls = row.get("call_metadata") or ()
-    models = {_text(m) for m in row.get("generation_model") or () if m}
+    calls = entries(row.get("call_metadata"))
+    models = {_text(m) for m in entries(row.get("generation_model")) if m}
     labeller = row.get("labelling_model")
     lengths = {
         f"{generation_name(i)}-length": None if text is None else len(text)
@@ -175,7 +181,7 @@ def _metadata(row: InputRow, texts: Sequence[str | None]) -> dict[str, Any]:
         "generations-count": len(texts),
         "generation-models": sorted(models) or None,
         "labelling-model": _text(labeller) if labeller else None,
-        "rating-distance": _distance(row.get("rating") or ()),
+        "rating-distance": _distance(entries(row.get("rating"))),
         "prompt-tokens": _total(calls, "prompt_tokens"),
         "completion-tokens": _total(calls, "completion_tokens"),
     }
@@ -198,11 +204,11 @@ def _suggestions(row: InputRow, layout: Layout) -> tuple[Suggestion, ...]:
     if not layout.is_labelled:
         return ()
     agent = _agent(row.get("labelling_model"))
-    ratings = [layout.scale.answer(rating) for rating in row.get("rating") or ()]
+    ratings = [layout.scale.answer(rating) for rating in entries(row.get("rating"))]
     answers = zip(layout.numbers, ratings, strict=False)
     found = [(rating_name(i), value) for i, value in answers if value is not None]
     if layout.has_rationales:
-        rationales = zip(layout.numbers, row.get("rationale") or (), strict=False)
+        rationales = zip(layout.numbers, entries(row.get("rationale")), strict=False)
         found += [(rationale_name(i), _text(value)) for i, value in rationales if value]
     return tuple(Suggestion(question, value, agent) for question, value in found)
 

@@ -27,7 +27,7 @@ import anyio.to_thread
 
 from distilabel.argilla.layout import GENERATIONS, layout_of
 from distilabel.argilla.pushing import open_target
-from distilabel.argilla.records import RecordIds, record_of
+from distilabel.argilla.records import RecordIds, entries, record_of
 from distilabel.argilla.server import BATCH_RECORDS, hidden, log_in
 from distilabel.errors import ArgillaError, DistilabelError
 from distilabel.types import Row
@@ -152,7 +152,7 @@ class ArgillaLog(AsyncIterator[Row]):
         layout = self._layout_of(rows)
         if self._is_over or layout is None:
             return []
-        fitting = [r for r in rows if len(r.get(GENERATIONS) or ()) <= layout.generations]
+        fitting = [r for r in rows if len(entries(r.get(GENERATIONS))) <= layout.generations]
         return await anyio.to_thread.run_sync(
             lambda: [record_of(row, layout, self._ids) for row in fitting]
         )
@@ -160,7 +160,7 @@ class ArgillaLog(AsyncIterator[Row]):
     def _layout_of(self, rows: list[Row]) -> Layout | None:
         """What the first rows showed to be needed; None if nothing can be pushed."""
         if self._layout is None:
-            most = self._num_generations or max(len(r.get(GENERATIONS) or ()) for r in rows)
+            most = self._num_generations or max(len(entries(r.get(GENERATIONS))) for r in rows)
             try:
                 self._layout = layout_of(self._task, columns=list(rows[0]), generations=most)
             except DistilabelError as error:
