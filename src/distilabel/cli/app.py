@@ -14,9 +14,10 @@ from typing import Annotated
 import typer
 
 from distilabel import __version__
-from distilabel.cli import generate as generating
 from distilabel.cli.ending import clean_end
+from distilabel.cli.generate import GENERATE_EXAMPLES, estimate, generate, init, preview
 from distilabel.cli.prompts import PROMPTS_MAX
+from distilabel.cli.push import push_app
 from distilabel.cli.runs import runs_app
 from distilabel.errors import ConfigurationError
 
@@ -28,15 +29,14 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=generating.GENERATE_EXAMPLES)(generating.generate)
-app.command(epilog="Example: distilabel init && distilabel preview pipeline.yaml")(generating.init)
-app.command(epilog="Example: distilabel preview prompts.jsonl -m openai:gpt-4o-mini -n 2")(
-    generating.preview
-)
+app.command(epilog=GENERATE_EXAMPLES)(generate)
+app.command(epilog="Example: distilabel init && distilabel preview pipeline.yaml")(init)
+app.command(epilog="Example: distilabel preview prompts.jsonl -m openai:gpt-4o-mini -n 2")(preview)
 app.command(epilog="Example: distilabel estimate prompts.jsonl -m openai:gpt-4o-mini -n 2")(
-    generating.estimate
+    estimate
 )
 app.add_typer(runs_app, name="runs")
+app.add_typer(push_app, name="push")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -111,3 +111,35 @@ def simulate(
             serve(options)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {host}:{port}: {error}") from error
+
+
+@app.command(epilog="Example: distilabel doctor --model http://127.0.0.1:8000/v1#llama")
+def doctor(
+    pipeline: Annotated[
+        str | None, typer.Argument(metavar="PIPELINE", help="A .yaml file: its models are asked.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Ask this model's server, too; may be repeated."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where runs are; else DISTILABEL_RUNS, else ./distilabel-runs."),
+    ] = None,
+) -> None:
+    """Look for what would keep a run from working: keys, servers, disk, versions; say the remedy.
+
+    Exit code 1 if something is wrong. No key is shown, nothing is bought.
+    """
+    from distilabel.cli.doctor import examine, write_findings
+    from distilabel.cli.models import ModelSettings
+    from distilabel.cli.recipe import read_recipe, recipe_of
+
+    with clean_end():
+        models = [ModelSettings(model=each) for each in model or ()]
+        if pipeline is not None:
+            recipe = recipe_of(read_recipe(pipeline))
+            models += [each for each in (recipe.generator, recipe.labeller) if each is not None]
+        is_well = write_findings(examine(models, root))
+    if not is_well:
+        raise typer.Exit(1)

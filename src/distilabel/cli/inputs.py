@@ -16,7 +16,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, cast, overload
 
 import msgspec
 
@@ -62,8 +62,7 @@ def open_rows(recipe: Recipe) -> RowsLike:
     path = Path(source)
     try:
         if path.is_dir():
-            rows: RowsLike = _of_dataset(_load_directory(path), column, recipe.limit)
-            return rows
+            return _of_dataset(_load_directory(path), column, recipe.limit)
         if path.exists() and not path.is_file():  # a pipe with a name, as shells make them
             return _stream(os.open(path, os.O_RDONLY), source, column, recipe.limit)
         return _of_file(path, column, recipe.limit)
@@ -78,8 +77,7 @@ def _of_file(path: Path, column: str, limit: int | None) -> RowsLike:
         case ".csv":
             return _read_csv(path, column, limit)
         case ".parquet":
-            rows: RowsLike = _of_dataset(_read_parquet(path), column, limit)
-            return rows
+            return _of_dataset(_read_parquet(path), column, limit)
         case _:
             problem = "cannot be read as rows" if path.exists() else "does not exist"
             raise ConfigurationError(f"{path} {problem}. What can be read is {_READ}.")
@@ -236,11 +234,12 @@ def _load_directory(path: Path) -> datasets.Dataset:
     return CustomDataset.load_from_disk(path)
 
 
-def _of_dataset(dataset: datasets.Dataset, column: str, limit: int | None) -> datasets.Dataset:
+def _of_dataset(dataset: datasets.Dataset, column: str, limit: int | None) -> RowsLike:
     if column != _COLUMN:
         _check_columns(dataset.column_names, column, "the data set")
         dataset = dataset.rename_column(column, _COLUMN)
-    return dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
+    rows = dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
+    return cast("RowsLike", rows)
 
 
 def _renamed(row: dict[str, Any], column: str, where: str) -> dict[str, Any]:

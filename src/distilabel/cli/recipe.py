@@ -176,7 +176,7 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
     try:
         return msgspec.convert(dict(values), Recipe)
     except msgspec.ValidationError as error:
-        text = str(error).replace("`", "").replace("$.", "")
+        text = str(error).replace("`", "").replace("$.", "").replace(" | null", "")
         raise ConfigurationError(f"the pipeline cannot be read: {one_line(text)}") from None
 
 
