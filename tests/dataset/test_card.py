@@ -13,8 +13,12 @@ from markdown_it import MarkdownIt
 
 from distilabel.dataset.card import CardSubject, size_category, tags, with_section, write_section
 from distilabel.dataset.figures import count
+from distilabel.dataset.hub import subject_of
 from distilabel.dataset.markdown import block, cover, span, table
 from distilabel.dataset.origin import Origin, StageOrigin
+from distilabel.llm import OpenAILLM
+from distilabel.pipeline import Pipeline
+from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
 from distilabel.types import RunSummary, Usage
 
 HOSTILE = (
@@ -65,7 +69,7 @@ def rated(ratings: list[list[float | None]], prompt: str = "Hi") -> Dataset:
 def test_untrusted_text_is_only_text(text):
     """Hostile models, prompts, causes and settings are code in the rendered card, and no HTML."""
     run = RunSummary(rows=1, failed_by_cause={text: 1})
-    stage = StageOrigin("generator", text, text, text, {"stop": text})
+    stage = StageOrigin("generator", text, text, text, {"stop": text}, {"system_prompt": text})
     dataset = rated([[1.0]], text)
     subject = CardSubject(
         Origin(run=run, stages=(stage,)),
@@ -110,6 +114,40 @@ def test_ratings_and_reasons_are_counted():
     assert "4 texts have a rating (mean 3.38), 1 have none." in card
     assert re.search(r"^ +5  #{30} +2 +50\.0%$", card, re.MULTILINE)
     assert re.search(r"^ +2\.5  #{15} +1 +25\.0%$", card, re.MULTILINE)
+
+
+def test_the_script_on_the_card_runs(serve, monkeypatch):
+    """What the card says about running it again does run, and asks for the same."""
+
+    def answer(request):
+        is_judge = "#### Output for Text" in request.prompt
+        return "#### Output for Text 1\nRating: 2\nRationale: R." if is_judge else "text"
+
+    endpoint = serve(reply=answer)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-this-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.openai_url)
+    task = TextGenerationTask(system_prompt="Be `brief`.")
+    writer = OpenAILLM(task, "gpt-4o-mini", max_new_tokens=77, temperature=0.3, seed=5, stop=["X"])
+    judge = OpenAILLM(UltraFeedbackTask.for_honesty(), "gpt-4o", temperature=0.0)
+    rows = [{"input": "Why?"}]
+    first = Pipeline(writer, judge).generate(rows, num_generations=1, enable_checkpoints=False)
+    subject = subject_of(first, first._origin, config_name="default", split="train")
+    (fence,) = [each for each in leaves(write_section(subject)) if "Pipeline(" in each.content]
+    namespace = {"rows": rows}
+    exec(fence.content, namespace)  # noqa: S102
+    again = namespace["dataset"]
+    assert again._origin.stages == first._origin.stages
+    assert again["generation_prompt"][0] == first["generation_prompt"][0]
+    assert again["labelling_prompt"][0] == first["labelling_prompt"][0]
+
+
+def test_a_script_holds_no_code_from_elsewhere():
+    """Names from a file of somebody else's are put into the script only if they are names."""
+    stage = StageOrigin("generator", "m", "run('x')", "T", {"a=1);run('y'": 1}, {"b);run(": 2})
+    card = card_of(rated([[1.0]]), stages=(stage,))
+    code = card.rpartition("```python")[2]
+    assert "run(" not in code
+    assert "generator = unknown(\n    task=T(unknown=2),\n    model='m',\n    unknown=1,\n)" in code
 
 
 def test_what_is_not_known_is_said():

@@ -87,7 +87,8 @@ def test_round_trip(hub, found, tmp_path):
         "| tokens written | 80 |",
         "not known: no price was set",
         "CustomDataset.from_hub(REPO_ID",
-        "Pipeline(generator=generator, labeller=labeller).generate(rows)",
+        "Pipeline(generator=generator, labeller=labeller).generate(rows, num_generations=2)",
+        "# the author's own, not in this file: Judge, Writer",
     ):
         assert told in readme, told
     published = readme + files["distilabel/default/train.json"].decode()

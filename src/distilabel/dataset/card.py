@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from distilabel import __version__
+from distilabel import __version__, tasks
 from distilabel.dataset.choosing import REASONS
 from distilabel.dataset.markdown import block, span, table, without_folders
 
@@ -42,6 +42,10 @@ _SIZES: Final = (
     (10**12, "100B<n<1T"),
 )
 _STAGES: Final[tuple[StageName, ...]] = ("generator", "labeller")
+_OUR_BACKENDS: Final = {"OpenAILLM": "model", "InferenceEndpointsLLM": "endpoint_name"}
+"""The backends that come with the library, and the argument that names the model."""
+_ARGUMENTS: Final = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens"}
+"""Parameters that the backends' constructors call otherwise."""
 _PROMPTS_SHOWN: Final = 5
 _BAR: Final = 30
 _SAME_AGAIN: Final = (
@@ -131,7 +135,7 @@ def write_section(subject: CardSubject) -> str:
 def _left_out(left_out: Mapping[str, int]) -> str:
     if not left_out:
         return ""
-    rows = ((count, span(REASONS.get(reason, reason))) for reason, count in left_out.items())
+    rows = ((f"{count:,}", span(REASONS.get(reason, reason))) for reason, count in left_out.items())
     return f"Left out when it was made to train on:\n\n{table(['how many', 'because'], rows)}"
 
 
@@ -146,9 +150,13 @@ def _asked(subject: CardSubject) -> str:
             parts.append(f"There are {more:,} more system prompts.")
         if stage.example:
             parts += ["The first prompt, whole:", block("\n\n".join(stage.example))]
-    if subject.task is not None:
-        settings = json.dumps(subject.task["settings"], indent=2, ensure_ascii=False)
-        parts += [f"Settings of the task {span(subject.task['type'])}:", block(settings, "json")]
+        for note in subject.origin.stages:
+            if note.stage == name and note.task_settings:
+                parts += ["Settings of the task that are not its defaults:"]
+                parts += [_json(note.task_settings)]
+    if subject.task is not None and not subject.origin.stages:
+        parts += [f"Settings of the task {span(subject.task['type'])}:"]
+        parts += [_json(subject.task["settings"])]
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
@@ -182,7 +190,7 @@ def _models(subject: CardSubject) -> str:
     if notes:
         parts.append("Parameters, as far as they were set and are no addresses:")
         parameters = {note.stage: dict(note.parameters) for note in notes}
-        parts.append(block(json.dumps(parameters, indent=2, ensure_ascii=False), "json"))
+        parts.append(_json(parameters))
     else:
         parts.append("Parameters: not known, the data set does not hold them.")
     return "\n\n".join(parts)
@@ -207,7 +215,7 @@ def _failures(subject: CardSubject) -> str:
     else:
         parts.append("Failures: not known, the data set does not hold its run's summary.")
     if run.failed_by_cause:
-        rows = ((span(cause), count) for cause, count in run.failed_by_cause.items())
+        rows = ((span(cause), f"{count:,}") for cause, count in run.failed_by_cause.items())
         parts.append(table(["cause", "rows"], rows))
     parts.append("**Why texts ended**, refusals (`content_filter`) and truncations (`length`):")
     stages: dict[StageName, StageFigures] = {
@@ -285,17 +293,42 @@ def _again(subject: CardSubject) -> str:
     if notes:
         parts += [
             _SAME_AGAIN,
-            block(_script(subject), "python"),
+            block(_script(subject), "python", characters_max=20_000),
         ]
     return "\n\n".join(parts)
 
 
 def _script(subject: CardSubject) -> str:
-    lines = ["from distilabel.pipeline import Pipeline", ""]
-    for note in subject.origin.stages:
-        given = [f"task={note.task}(...)", f"model={without_folders(note.model)!r}"]
-        given += [f"{name}={value!r}" for name, value in note.parameters.items()]
-        lines.append(f"{note.stage} = {note.backend}({', '.join(given)})")
-    stages = ", ".join(f"{note.stage}={note.stage}" for note in subject.origin.stages)
-    lines.append(f"dataset = Pipeline({stages}).generate(rows)  # rows: the columns it had before")
-    return "\n".join(lines)
+    notes = subject.origin.stages
+    backends = sorted({note.backend for note in notes} & _OUR_BACKENDS.keys())
+    names = sorted({note.task for note in notes} & set(tasks.__all__))
+    lines = [f"from distilabel.llm import {', '.join(backends)}"] if backends else []
+    lines += ["from distilabel.pipeline import Pipeline"]
+    lines += [f"from distilabel.tasks import {', '.join(names)}"] if names else []
+    known = {*_OUR_BACKENDS, *tasks.__all__}
+    others = sorted({name for note in notes for name in (note.backend, note.task)} - known)
+    lines += (
+        [f"# the author's own, not in this file: {', '.join(map(_name, others))}"] if others else []
+    )
+    for note in notes:
+        settings = ", ".join(f"{_name(name)}={each!r}" for name, each in note.task_settings.items())
+        given = {_OUR_BACKENDS.get(note.backend, "model"): without_folders(note.model)}
+        given |= {_ARGUMENTS.get(name, name): each for name, each in note.parameters.items()}
+        arguments = "".join(f"    {_name(name)}={each!r},\n" for name, each in given.items())
+        lines += ["", f"{_name(note.stage)} = {_name(note.backend)}("]
+        lines += [f"    task={_name(note.task)}({settings}),\n{arguments})"]
+    stages = ", ".join(f"{_name(note.stage)}={_name(note.stage)}" for note in notes)
+    asked = subject.figures.stages.get("generator")
+    values = asked.asked.total() if asked else 0
+    count = f", num_generations={values // subject.figures.rows}" if values else ""
+    lines += ["", "# rows: the columns that the data set had before"]
+    return "\n".join([*lines, f"dataset = Pipeline({stages}).generate(rows{count})"])
+
+
+def _name(text: str) -> str:
+    """The text if it is a name: what a file from elsewhere says is not put into code."""
+    return text if text.isidentifier() else "unknown"
+
+
+def _json(value: object) -> str:
+    return block(json.dumps(value, indent=2, ensure_ascii=False), "json")

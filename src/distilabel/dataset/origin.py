@@ -52,6 +52,8 @@ class StageOrigin:
     """The task's class, likewise."""
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Parameters of sampling. No address, no key."""
+    task_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Settings of the task that are not its defaults, as plain data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Origin:
         """The origin that `to_dict` wrote; its task may have to wait for its class."""
         task, run = data["task"], RunSummary.from_dict(data["run"])
         stages = tuple(StageOrigin(**stage) for stage in data.get("stages", ()))
-        known = cls(run=run, left_out=dict(data.get("left_out", {})), stages=stages)
+        left_out = {str(reason): int(rows) for reason, rows in data.get("left_out", {}).items()}
+        known = cls(run=run, left_out=left_out, stages=stages)
         if task is None:
             return known
         try:

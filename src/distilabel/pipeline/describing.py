@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import RowsLike
+    from distilabel.tasks.base import Task
 
 __all__ = ["describe", "launch", "stage_origins"]
 
@@ -87,9 +88,20 @@ def stage_origins(plan: Plan) -> tuple[StageOrigin, ...]:
             backend=type(llm).__name__,
             task=type(llm.task).__name__,
             parameters=_parameters(llm),
+            task_settings=_task_settings(llm.task),
         )
         for name, llm in plan.stages
     )
+
+
+def _task_settings(task: Task) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    with suppress(ConfigurationError):  # a task of the user's that cannot be saved
+        settings = to_dict(task)["settings"]
+    with suppress(Exception):  # one that cannot be made without settings has no defaults
+        defaults = type(task)().settings()
+        settings = {name: each for name, each in settings.items() if each != defaults.get(name)}
+    return settings
 
 
 def _parameters(llm: LLM) -> dict[str, Any]:
