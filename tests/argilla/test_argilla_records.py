@@ -5,7 +5,7 @@ import random
 
 import pytest
 from argilla_people import labelled
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from distilabel.argilla import ArgillaDataset, Pulled
@@ -158,6 +158,7 @@ def test_other_texts_are_another_record():
 anything = st.text(st.characters(codec=None))  # lone surrogates and NUL, too
 
 
+@example(text="a\0b\ud800", ratings=[float("nan")])
 @given(text=anything, ratings=st.lists(st.none() | st.floats(), max_size=3))
 def test_any_text_can_be_sent(text, ratings):
     """Whatever a model wrote is a value that JSON and a database can hold."""
