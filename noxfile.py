@@ -155,6 +155,16 @@ def argilla(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Reports in Chromium: they render, filter and open rows, and nothing of a row runs."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    if not any(map(shutil.which, names)):
+        session.error("this needs Chromium or Chrome: apt-get install chromium")
+    install_group(session, "test", "-e", ".")
+    session.run("pytest", "-m", "browser", "tests/report", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """One table of clients and peers. `-- --full` for all of it, `-- --check` to fail on a target.
 

@@ -18,6 +18,7 @@ from distilabel.cli.ending import clean_end
 from distilabel.cli.generate import GENERATE_EXAMPLES, estimate, generate, init, preview
 from distilabel.cli.prompts import PROMPTS_MAX
 from distilabel.cli.push import push_app
+from distilabel.cli.report import report
 from distilabel.cli.runs import runs_app
 from distilabel.errors import ConfigurationError
 
@@ -37,6 +38,7 @@ app.command(epilog="Example: distilabel estimate prompts.jsonl -m openai:gpt-4o-
 )
 app.add_typer(runs_app, name="runs")
 app.add_typer(push_app, name="push")
+app.command(epilog="Example: distilabel report my-dataset -o report.html")(report)
 
 
 def _show_version(is_wanted: bool) -> None:
