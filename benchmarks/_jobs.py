@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -111,6 +111,14 @@ class Outcome:
     def cpu_ms(self) -> float:
         """Per row; infinite if there is no report."""
         return self.report.cpu_s / self.rows * 1000 if self.report else float("inf")
+
+    def better(self, other: Outcome) -> Outcome:
+        """The one with the less wall time, and with the less CPU of both."""
+        if self.report is None or other.report is None:
+            return self if other.report is None else other
+        quicker = self if self.report.wall_s <= other.report.wall_s else other
+        cpu_s = min(self.report.cpu_s, other.report.cpu_s)
+        return replace(quicker, report=replace(quicker.report, cpu_s=cpu_s))
 
 
 def run_client(

@@ -13,8 +13,8 @@ CPU and the memory include, and `clients/` for what each client does.
 - endpoint: its CPU time over the client's wall time; near 100 % it was the endpoint that was slow,
   and then rows/s says little (CPU per row is not touched by it).
 
-The clients take turns; of several rounds, the one with the least CPU counts, as whatever else runs
-on the machine can only add to it. Compare figures of one run alone.
+The clients take turns. Of several rounds the least CPU counts, and for the rest the round with the
+least wall time, as whatever else runs on the machine can only add. Compare figures of one run only.
 """
 
 from __future__ import annotations
@@ -162,9 +162,8 @@ def _measure(
                     client, pythons[client.name], endpoint, setting, rows, options.timeout
                 )
                 console.print(f"{setting}: {', '.join(_cells(client.name, setting, outcome))}")
-                known = best.get(client.name)
-                if known is None or outcome.cpu_ms < known.cpu_ms:
-                    best[client.name] = outcome
+                known = best.get(client.name, outcome)
+                best[client.name] = known.better(outcome)
     return best
 
 

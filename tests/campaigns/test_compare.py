@@ -71,6 +71,20 @@ def test_the_ideal_of_two_stages_takes_twice_the_calls(jobs):
     assert two.ideal_s(32) == pytest.approx(2.5)
 
 
+def test_of_two_rounds_the_less_counts(jobs):
+    """The CPU and the wall time of a client are the least of its rounds, and a report beats none."""
+    slow = jobs.Outcome(10, jobs.Report(9.0, 1.0, 2.0, 50.0, 10), calls=10)
+    busy = jobs.Outcome(10, jobs.Report(5.0, 0.5, 3.0, 60.0, 10), calls=10)
+    for found in (slow.better(busy), busy.better(slow)):
+        assert (found.report.wall_s, found.report.first_row_s, found.report.cpu_s) == (
+            5.0,
+            0.5,
+            2.0,
+        )
+    failed = jobs.Outcome(10, problem="it broke")
+    assert failed.better(slow) == slow.better(failed) == slow
+
+
 @pytest.mark.campaign
 def test_what_cannot_be_installed_is_told(monkeypatch, tmp_path):
     """An environment that cannot be made is an error that holds the installer's words."""
