@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, assert_type
 
 from distilabel.argilla import ArgillaDataset, LogStatistics, Push, log_to_argilla
-from distilabel.dataset import CustomDataset
+from distilabel.dataset import CustomDataset, prepare_dataset
 from distilabel.errors import BudgetExceededError, RunFatalError
 from distilabel.events import Event, RowFinished
 from distilabel.llm import LLM, Call, InferenceEndpointsLLM, LLMOutput, OpenAILLM, Price, Reply
@@ -195,3 +195,14 @@ def datasets_stay(dataset: CustomDataset) -> None:
     assert_type(dataset.select([0]), CustomDataset)
     assert_type(dataset.shuffle(seed=1).filter(bool), CustomDataset)
     assert_type(CustomDataset.load_from_disk("somewhere"), CustomDataset)
+
+
+def training_and_hub(dataset: CustomDataset) -> None:
+    """What is trained on is a data set of the same class, and so is what the hub brings back."""
+    pairs = dataset.to_preference("worst", ties="drop", min_distance=1, seed=2, prompt="input")
+    assert_type(pairs, CustomDataset)
+    assert_type(pairs.left_out, Mapping[str, int])
+    assert_type(dataset.to_sft(min_rating=4), CustomDataset)
+    assert_type(dataset.to_kto(threshold=3), CustomDataset)
+    assert_type(prepare_dataset(dataset, sft=True, keep_ties=True), CustomDataset)
+    assert_type(CustomDataset.from_hub("team/rated", split="train"), CustomDataset)
