@@ -220,16 +220,16 @@ async def test_rows_are_pushed_while_the_run_goes_on(real, owner, serve, writer,
     """Rows of a stream are in Argilla at its end, and a push of the data set adds none."""
     endpoint = serve(reply=_say)
     pipe = Pipeline(generator=writer(endpoint), labeller=judge(endpoint))
-    inputs = [{"input": f"q{i}"} for i in range(300)]
+    inputs = [{"input": f"q{i}"} for i in range(100)]
     stream = pipe.stream(inputs, num_generations=2, enable_checkpoints=False)
     async with stream as rows, log_to_argilla(rows, "streamed", **owner) as logged:
         taken = [row async for row in logged]
-    assert logged.statistics().rows_pushed == len(taken) == 300
+    assert logged.statistics().rows_pushed == len(taken) == 100
     dataset = rows.to_dataset(taken)
     home = CustomDataset.from_argilla("streamed", dataset=dataset, **owner)
     assert None not in home["argilla_id"][:]
     dataset.push_to_argilla("streamed", **owner)
-    assert len(real.records("streamed")) == 300
+    assert len(real.records("streamed")) == 100
 
 
 async def test_a_wrong_workspace_is_told_before_the_first_row(real, owner):
