@@ -73,6 +73,18 @@ def test_a_run_directory_says_more(run_directory, tmp_path):
     assert read[0]["rating"] == [4]
 
 
+def test_a_call_is_counted_once(tmp_path):
+    """Where both a run's rows and its directory tell of calls, each call counts once."""
+    writer = ScriptedLLM(TextGenerationTask(), ["An answer."] * 3, model_name="writer")
+    rows = [{"input": f"question {n}"} for n in range(3)]
+    dataset = Pipeline(generator=writer).generate(rows, include_metadata=True, verbose=False)
+    (run,) = list_runs()
+    for source in (dataset, run.directory):
+        write_report(source, tmp_path / "report.html")
+        html = section((tmp_path / "report.html").read_text("utf-8"), "seconds")
+        assert '<th scope="row">generator</th><td>3</td>' in html
+
+
 def test_a_run_and_its_export_have_the_same_rows(run_directory, tmp_path):
     """What a run's directory shows is what its data set shows, but for what went wrong."""
     write_report(run_directory, tmp_path / "run.html")

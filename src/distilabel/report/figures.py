@@ -60,6 +60,8 @@ class Cause:
 class Figures:
     """All that is counted; `add` counts a row, `add_call` a call."""
 
+    counts_calls_of_rows: bool = True
+    """Whether calls are counted where rows tell of them; else only those given to `add_call`."""
     rows: int = 0
     texts: int = 0
     texts_missing: int = 0
@@ -114,7 +116,8 @@ class Figures:
         for error in row.errors:
             self.causes[error.stage, error.cause].add(row.index, error.message)
         for call in calls_of(values):
-            self.add_call(call)
+            if self.counts_calls_of_rows:
+                self.add_call(call)
             if call.cause is not None and not row.errors:
                 self.causes[call.stage, call.cause].add(row.index, "")
 
@@ -173,17 +176,20 @@ def as_texts(value: Any) -> list[str | None]:
 def as_floats(value: Any, count: int) -> list[float | None]:
     """So many numbers; None for what is missing or no number.
 
-    >>> as_floats([4, None, "5", float("nan")], 5)
-    [4.0, None, None, None, None]
+    >>> as_floats([4, None, "5", float("nan"), 10**400], 6)
+    [4.0, None, None, None, None, None]
     """
-    entries = value if isinstance(value, list) else []
-    numbers = [
-        float(entry)
-        if isinstance(entry, int | float) and not isinstance(entry, bool) and math.isfinite(entry)
-        else None
-        for entry in entries
-    ]
+    numbers = [_as_float(entry) for entry in (value if isinstance(value, list) else [])]
     return [*numbers, *[None] * count][:count]
+
+
+def _as_float(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an int that no float can hold
+        return None
 
 
 def prompt_as_text(prompt: Any) -> str | None:

@@ -153,13 +153,13 @@ def failures(figures: Figures, source: ReportSource) -> str:
         what = "errors of rows" if source.has_errors else "calls that were given up"
         ordered = sorted(figures.causes.items(), key=lambda each: -each[1].count)[:_CAUSES_MAX]
         body = "".join(
-            f'<tr><th scope="row">{shown(cause)}</th><td>{shown(stage)}</td>'
+            f'<tr><th scope="row">{shown(cause)}</th><td class="left">{shown(stage)}</td>'
             f'<td>{found.count:,}</td><td class="wide">{_examples(found.examples)}</td></tr>'
             for (stage, cause), found in ordered
         )
         parts.append(
             '<div class="scroll"><table class="numbers"><thead><tr><th scope="col">cause</th>'
-            f'<th scope="col">stage</th><th scope="col">{what}</th>'
+            f'<th scope="col" class="left">stage</th><th scope="col">{what}</th>'
             f'<th scope="col" class="wide">for example</th>'
             f"</tr></thead><tbody>{body}</tbody></table></div>"
         )
@@ -255,7 +255,7 @@ def _spread(found: Mapping[str, Sequence[float]], unit: str, title: str, things:
     for name, values in _largest(found, len):
         ordered = sorted(values)
         entries = [
-            (f"{nice_number(low)}+" if last else nice_number(low), float(n))
+            (f"{_edge(low)}+" if last else _edge(low), float(n))
             for low, last, n in _marked(binned(ordered))
         ]
         caption = f"half below {nice_number(percentile(ordered, 0.5))} {unit}"
@@ -264,6 +264,11 @@ def _spread(found: Mapping[str, Sequence[float]], unit: str, title: str, things:
         numbers.append([name, f"{len(ordered):,}", *levels, nice_number(ordered[-1])])
     head = ["", things, *(name for _, name in _LEVELS), "most"]
     return _grid(charts, len(found)) + table(head, numbers, f"In {unit}")
+
+
+def _edge(low: float) -> str:
+    """Where a bin begins; bins may be far smaller than any number that is told elsewhere."""
+    return f"{low:.3g}" if low < 0.001 else nice_number(low)
 
 
 def _marked(bins: Sequence[tuple[float, float, int]]) -> Iterable[tuple[float, bool, int]]:

@@ -86,7 +86,7 @@ def write_report(
 
 def _gather(source: ReportSource, rows_max: int) -> tuple[Figures, list[ReportRow]]:
     """The figures of all rows, and the rows for the table: all, or some evenly spread."""
-    figures, rows = Figures(), list[ReportRow]()
+    figures, rows = Figures(source.calls is None), list[ReportRow]()
     for place, row in enumerate(source.rows):
         figures.add(row)
         if _is_chosen(place, source.total, rows_max):
