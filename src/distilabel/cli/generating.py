@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio.to_thread
 import typer
@@ -77,7 +77,6 @@ def run_job(job: Job) -> None:
             say(f"nobody reads any more: {stopped}")
             return
         finish(switch, stopped)
-        raise AssertionError from stopped  # `finish` has left
     if dataset is not None:
         save(dataset, job.output, replace=job.may_replace)
     if job.settings.verbose:
@@ -88,7 +87,7 @@ def run_job(job: Job) -> None:
         raise typer.Exit(ROWS_FAILED)
 
 
-def finish(switch: StopSwitch, stopped: RunStoppedError) -> None:
+def finish(switch: StopSwitch, stopped: RunStoppedError) -> NoReturn:
     """End as the signal would have ended a process that does not mind it, but say how to go on."""
     say(str(stopped))
     is_interrupt = isinstance(switch.as_exit(stopped), KeyboardInterrupt)
@@ -107,7 +106,6 @@ def first_rows(job: Job, number: int) -> tuple[list[Row], RunSummary]:
         return portal.run(_first_rows, job, number, switch, on_signal=switch)
     except RunStoppedError as stopped:
         finish(switch, stopped)
-        raise AssertionError from stopped
 
 
 async def _first_rows(job: Job, number: int, switch: StopSwitch) -> tuple[list[Row], RunSummary]:
