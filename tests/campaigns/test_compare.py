@@ -72,7 +72,7 @@ def test_the_ideal_of_two_stages_takes_twice_the_calls(jobs):
 
 
 def test_of_two_rounds_the_less_counts(jobs):
-    """The CPU and the wall time of a client are the least of its rounds, and a report beats none."""
+    """CPU and wall time are each the least of a client's rounds, and a report beats none."""
     slow = jobs.Outcome(10, jobs.Report(9.0, 1.0, 2.0, 50.0, 10), calls=10)
     busy = jobs.Outcome(10, jobs.Report(5.0, 0.5, 3.0, 60.0, 10), calls=10)
     for found in (slow.better(busy), busy.better(slow)):
