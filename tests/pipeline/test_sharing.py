@@ -490,7 +490,8 @@ async def test_after_a_kill_only_what_was_in_flight_is_asked_again(serve, tmp_pa
     result = await Pipeline(writer).agenerate(
         source, checkpoint_dir=tmp_path / "run", resume=resume, verbose=False
     )
-    assert 30 <= endpoint.ledger.paid <= 30 + 4
+    # In flight is what was sent and is not on disk: no more than the window's two rows a permit.
+    assert 30 <= endpoint.ledger.paid <= 30 + 2 * 4
     texts = [text for (text,) in result["generations"]]
     assert texts == texts[:30] * 4
     assert len(set(texts)) == 30
