@@ -4,8 +4,10 @@ import array
 import csv
 import fcntl
 import json
+import shlex
 import signal
 import subprocess
+import sys
 import termios
 import time
 
@@ -262,6 +264,30 @@ def test_a_mistake_is_an_exit_code_of_the_process(run, prompts):
     code, out, err = run("generate", prompts, "-m", "gpt-4o-mini")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("distilabel: 'gpt-4o-mini' names no model. ")
+
+
+@pytest.mark.parametrize(
+    ("closing", "said"),
+    [("<&-", "standard input is closed"), (">&-", "standard output is closed")],
+)
+def test_what_is_closed_is_told(model, provider, tmp_path, closing, said):
+    """A standard input or output that is closed is a mistake like any other."""
+    command = [sys.executable, "-c", "from distilabel.cli import main; main()"]
+    line = f"{shlex.join([*command, 'generate', '-', '-m', model])} {closing}"
+    done = subprocess.run(
+        ["sh", "-c", line], input="", cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+    assert provider.ledger.requests == 0
+
+
+def test_a_full_disk_behind_standard_output_is_told(start, model, prompts):
+    """What cannot be written ends the run with code 1, and without a traceback."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        process = start("generate", prompts, "-m", model, "-q", stdout=full)
+        assert process.wait(DEADLINE_S) == 1
+    assert process.stderr.read().startswith(b"distilabel: standard output cannot be written: No sp")
 
 
 def test_a_wrong_key_is_one_line(run, model, prompts, monkeypatch):

@@ -28,10 +28,11 @@ def clean_end() -> Generator[None]:
     """
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by who started the command
+            sys.stdout.flush()
     except BrokenPipeError:
-        with suppress(OSError, ValueError):  # Python flushes once more at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):  # Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise typer.Exit(0) from None
     except KeyboardInterrupt:
         say("stopped")

@@ -139,8 +139,9 @@ def generate(
         from distilabel.cli.inputs import open_rows
 
         recipe = _recipe(options)
-        is_drawn = not quiet and not (recipe.output == "-" and sys.stdout.isatty())
-        settings = recipe.settings(shows_progress=is_drawn, is_quiet=quiet)
+        settings = recipe.settings(
+            shows_progress=not quiet and not _shows_rows(recipe.output), is_quiet=quiet
+        )
         pipe = recipe.pipeline()
         run_job(Job(pipe, open_rows(recipe), settings, recipe.output, force))
 
@@ -254,6 +255,11 @@ def init(
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
         say(f"{path} is written. Next: distilabel preview {path}")
+
+
+def _shows_rows(output: str) -> bool:
+    """Whether rows go to a terminal, where a progress bar would be drawn between them."""
+    return output == "-" and sys.stdout is not None and sys.stdout.isatty()
 
 
 def _recipe(options: dict[str, Any]) -> Any:

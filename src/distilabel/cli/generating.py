@@ -167,6 +167,8 @@ def _check(job: Job) -> None:
     """Refuse an output that cannot be, before anything is bought."""
     if job.output != "-":
         check_output(job.output, replace=job.may_replace)
+    elif sys.stdout is None:
+        raise ConfigurationError("standard output is closed. Name a file: -o out.jsonl")
     dataset = as_dataset(job.rows)
     if dataset is None or not job.output.lower().endswith(("-", ".jsonl", ".csv")):
         return

@@ -58,6 +58,8 @@ def open_rows(recipe: Recipe) -> RowsLike:
             for place, row in enumerate(source[: recipe.limit])
         ]
     if source == "-":
+        if sys.stdin is None:
+            raise ConfigurationError("standard input is closed. Name a file in place of -.")
         return _stream(sys.stdin.fileno(), "standard input", column, recipe.limit)
     path = Path(source)
     try:
