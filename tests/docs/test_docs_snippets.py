@@ -45,13 +45,14 @@ def snippets(page: Path) -> list[Snippet]:
     return [Snippet(text.count("\n", 0, each.start(1)), each[1]) for each in FENCE.finditer(text)]
 
 
-def judge_or_write(request: SimRequest) -> str:
-    """What a model would say: a rating for each text if it is asked for ratings, else an answer."""
+def judge_or_write(request: SimRequest) -> str | list[str]:
+    """What a model would say: a rating for each text if it is asked for ratings, else answers."""
     texts = re.findall(r"^#### Output for Text (\d+)", request.prompt, re.MULTILINE)
     if not texts:
-        return f"An answer, number {request.index}."
+        return [f"An answer, number {request.index}.{k}." for k in range(request.n)]
     return "\n\n".join(
-        f"#### Output for Text {number}\nRating: 4\nRationale: It answers." for number in texts
+        f"#### Output for Text {number}\nRating: {max(1, 5 - int(number))}\nRationale: It answers."
+        for number in texts
     )
 
 
@@ -104,6 +105,14 @@ def test_a_backend_of_your_own_is_short():
     page = ROOT / "docs" / "backends.md"
     own = next(each for each in snippets(page) if "(LLM)" in each.code)
     assert len(own.code.splitlines()) < 15
+
+
+def test_no_code_is_hidden_from_these_tests():
+    """Blocks are Python that is run, or of a kind that is not Python, so that none is left out."""
+    kinds = {"", "python", "sh", "text", "yaml", "json", "{eval-rst}", "{toctree}"}
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        blocks = re.findall(r"^[ \t]*```+(.*)$", page.read_text(), re.MULTILINE)
+        assert set(map(str.strip, blocks)) <= kinds, page
 
 
 def test_pages_have_snippets():
