@@ -40,7 +40,7 @@ class PreferenceTask(Task):
     Args:
         system_prompt: who the judge is to be.
         task_description: what it is to look at.
-        ratings: the steps of the scale; `Rating`s, or mappings with their two keys.
+        ratings: the steps of the scale; each a `Rating`, or a mapping with its two keys.
 
     Raises:
         ConfigurationError: the ratings are no scale.
