@@ -198,8 +198,15 @@ class Adaptive:
             self._set(min(self._ramp_to, 2.0 * self._limit), "growth")
             self._is_ramping = self._limit < self._ramp_to
 
-    def succeeded(self, sent: Sent, seconds: float, tokens: float) -> None:
-        """A complete reply came, after `seconds`, with `tokens` in each generation."""
+    def succeeded(self, sent: Sent, seconds: float | None, tokens: float) -> None:
+        """A complete reply came, after `seconds`, with `tokens` in each generation.
+
+        None: how long the server took is not known.
+        """
+        if seconds is None:
+            if sent.epoch == self._epoch and not self.guard.is_trying:
+                self._grow()
+            return
         seconds = max(seconds, _REPLY_MIN_S)
         self._reply_s += (seconds - self._reply_s) * (_REPLY_SHARE if self._reply_s else 1.0)
         if sent.epoch != self._epoch:

@@ -41,6 +41,8 @@ RAMP_TO = 64
 """Up to where the limit grows before any reply has come, if the user names no ceiling."""
 _RAMP_S = 0.025
 _LEARN_EACH_S = 0.05
+_LOST_SHARE_MAX = 0.1
+"""A reply during which the client was held up for longer tells nothing of the server's time."""
 _SETTLED_EACH_S = 0.1
 """Who waits for tokens looks this often whether some were given back."""
 
@@ -172,8 +174,8 @@ class Control:
             is_probe = self.health.sent(now, row)
             return Ticket(is_probe, self.adaptive.sent(now) if is_adaptive else None, now, tokens)
 
-    def succeeded(self, now: float, ticket: Ticket, reply: Reply) -> None:
-        """A complete reply came."""
+    def succeeded(self, now: float, ticket: Ticket, reply: Reply, *, lost_s: float = 0.0) -> None:
+        """A complete reply came; the client itself was held up for `lost_s` meanwhile."""
         texts, usage = reply.texts, reply.usage
         if usage is not None and usage.completion_tokens > 0:
             each = usage.completion_tokens / (len(texts) or 1)
@@ -187,7 +189,9 @@ class Control:
             if self.rate.is_limiting:
                 self.rate.replied(each)
             if ticket.sent is not None:
-                self.adaptive.succeeded(ticket.sent, now - ticket.sent_at, each)
+                seconds = now - ticket.sent_at
+                is_told = lost_s <= _LOST_SHARE_MAX * seconds
+                self.adaptive.succeeded(ticket.sent, seconds if is_told else None, each)
                 self._apply()
 
     def refused(self, now: float, ticket: Ticket) -> None:

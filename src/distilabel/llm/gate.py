@@ -31,6 +31,7 @@ from distilabel.errors import (
 from distilabel.limits import PermitPool
 from distilabel.llm.control import Control
 from distilabel.llm.files import are_exhausted
+from distilabel.llm.stalls import stalls_of_this_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -194,8 +195,13 @@ class Gate:
 
     async def _make(self, attempt: Callable[[], Awaitable[KeptReply]], ticket: Ticket) -> KeptReply:
         control = self._control
+        stalls = stalls_of_this_loop()
+        lost_s = stalls.enter()
         try:
-            kept = await attempt()
+            try:
+                kept = await attempt()
+            finally:
+                lost_s = stalls.leave(lost_s)
         except ThrottledError:
             control.refused(get_running_loop().time(), ticket)
             raise
@@ -207,7 +213,7 @@ class Gate:
         except BaseException:
             control.failed(ticket)
             raise
-        control.succeeded(get_running_loop().time(), ticket, kept.reply)
+        control.succeeded(get_running_loop().time(), ticket, kept.reply, lost_s=lost_s)
         return kept
 
     def _starved(self, ticket: Ticket) -> TransientError:
