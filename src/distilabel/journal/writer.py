@@ -43,7 +43,7 @@ __all__ = ["GROUP_BYTES_MAX", "GROUP_RECORDS_MAX", "Writer", "WriterStatistics"]
 
 GROUP_RECORDS_MAX = 256
 GROUP_BYTES_MAX = 4 << 20
-_WORTH_A_COMMIT = 64
+_WORTH_A_COMMIT = 16
 """As many records are not kept waiting for more."""
 
 T = TypeVar("T")
