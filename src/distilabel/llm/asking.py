@@ -165,9 +165,9 @@ async def _send(
 ) -> KeptReply:
     async def attempt() -> KeptReply:
         state.attempts += 1
+        context.notify(CallSent(context.stage, context.row_index))
         context.flight.departed()
         account.departed()
-        context.notify(CallSent(context.stage, context.row_index))
         sent = get_running_loop().time()
         try:
             _pass("before_send")
