@@ -19,7 +19,7 @@ from distilabel.errors import (
     MissingDependencyError,
     RunFatalError,
 )
-from distilabel.testing.serve import READY
+from distilabel.testing.serving import READY
 
 
 def test_the_version_is_told(run):

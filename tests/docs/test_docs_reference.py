@@ -25,7 +25,6 @@ UNLISTED = {
     "argilla": {"Pulled", "hidden", "pull"},  # for `CustomDataset`, which is above it
     "llm": {"Call", "LLMOutput", "Price", "Reply"},  # listed where they are defined: types
     "tasks": {"PROMPT_FORMATS", "Prompt"},  # listed as what they are made of: prompt
-    "testing": {"serve"},  # a module; its function is listed
 }
 
 

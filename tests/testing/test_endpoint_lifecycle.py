@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from distilabel.testing import HubEndpoint, Latency, ServeOptions, SimulatedEndpoint
-from distilabel.testing.serve import READY, parse_arguments
+from distilabel.testing.serving import READY, parse_arguments
 
 PARENT = """
 import sys

@@ -96,7 +96,7 @@ def simulate(
     ] = 0.0,
 ) -> None:
     """Serve a provider that answers like OpenAI, TGI and Inference Endpoints, until Ctrl-C."""
-    from distilabel.testing.serve import ServeOptions, serve
+    from distilabel.testing.serving import ServeOptions, serve
 
     options = ServeOptions(
         host=host,

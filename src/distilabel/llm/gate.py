@@ -32,6 +32,7 @@ from distilabel.limits import PermitPool
 from distilabel.llm.control import Control
 from distilabel.llm.files import are_exhausted
 from distilabel.llm.stalls import stalls_of_this_loop
+from distilabel.untrusted import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -313,11 +314,19 @@ class Gate:
         """
         company = flight.company()
         with self._lock:
+            is_news = not self._health.is_probing
             may_go_on = self._health.circuit_open(get_running_loop().time())
             is_hopeless = company.is_last and not self._health.may_be_told(company)
         if not may_go_on and is_hopeless:
             raise error
         self._give_up_unless(may_go_on, error)
+        if is_news and not flight.is_stopped:
+            _log.warning(
+                "requests fail, the last one so: %s. One at a time is tried until one goes well, "
+                "for up to %.0f minutes; meanwhile rows wait, and none is failed for it.",
+                one_line(str(error)).rstrip("."),
+                self._health.policy.probing_max_s / 60,
+            )
 
     async def judge(self, error: RunFatalError, row: int) -> None:
         """Find out whether a 401 or 403 is this row's own. Returns if the row is to try once more.

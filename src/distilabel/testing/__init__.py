@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from distilabel.testing.prompt_cache import PromptCache, PromptCacheStatistics
     from distilabel.testing.request import Completion, SimRequest
     from distilabel.testing.scripted import ScriptedLLM
-    from distilabel.testing.serve import ServeOptions, serve
+    from distilabel.testing.serving import ServeOptions, serve
     from distilabel.testing.virtual_clock import VirtualClock, VirtualClockLoop
 
 __all__ = [
@@ -107,7 +107,7 @@ _HOMES = {
     "Reset": "faults",
     "Script": "faults",
     "ScriptedLLM": "scripted",
-    "ServeOptions": "serve",
+    "ServeOptions": "serving",
     "SimRequest": "request",
     "SimulatedEndpoint": "endpoint",
     "Slots": "capacity",
@@ -116,6 +116,7 @@ _HOMES = {
     "Truncated": "faults",
     "VirtualClock": "virtual_clock",
     "VirtualClockLoop": "virtual_clock",
+    "serve": "serving",
 }
 
 

@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 
-from distilabel.testing.serve import ServeOptions, parse_arguments, serve
+from distilabel.testing.serving import ServeOptions, parse_arguments, serve
 
 __all__: list[str] = []
 

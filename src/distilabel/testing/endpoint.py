@@ -174,7 +174,7 @@ class SimulatedEndpoint:
         """The same in a process of its own; the arguments are explained at `ServeOptions`."""
         # Not at the top: both of these import this module, and few need them.
         from distilabel.testing.process import EndpointProcess
-        from distilabel.testing.serve import ServeOptions
+        from distilabel.testing.serving import ServeOptions
 
         latency = latency or Latency.zero()
         return EndpointProcess(

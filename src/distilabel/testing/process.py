@@ -24,7 +24,7 @@ import anyio.to_thread
 import msgspec
 
 from distilabel.testing.ledger import LedgerReport
-from distilabel.testing.serve import READY, ServeOptions
+from distilabel.testing.serving import READY, ServeOptions
 
 __all__ = ["EndpointProcess"]
 
