@@ -60,9 +60,10 @@ def outage(fault, *, permits):
         ),
     ],
 )
-def test_an_outage_of_ten_minutes(way, permits, record_property):
+def test_an_outage_of_ten_minutes(way, permits, record_property, caplog):
     """No row fails, the dead server is probed sparingly, and full speed is back in a minute."""
     outcome, arrivals, count = outage(WAYS[way], permits=permits)
+    assert "One at a time is tried" in caplog.text  # the user is told why nothing goes on
     assert outcome.error is None
     assert [row.errors[0].cause for row in outcome.failed] == []
     assert len(outcome.rows) == count
