@@ -37,10 +37,7 @@ def test_a_quota_is_followed_for_seconds(real):
 
 
 def test_nothing_is_sent_before_retry_after_has_passed(serve, writer):
-    """After each 429, no request but those on their way arrives until its time is over.
-
-    On a busy machine they may be on their way for long: half of the time is looked at.
-    """
+    """After each 429, no request but those on their way arrives until its time is over."""
     chance = random.Random(5)
     refused = {chance.randrange(50, 1500) for _ in range(6)}
 
