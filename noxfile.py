@@ -165,6 +165,15 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Make docs/images anew: the demo in a terminal, a report in a browser."""
+    if not all(map(shutil.which, ("tmux", "chromium"))):
+        session.error("this needs tmux and Chromium: apt-get install tmux chromium")
+    session.install("-e", ".")
+    session.run("python", str(ROOT / "docs" / "images" / "make.py"))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """One table of clients and peers. `-- --full` for all of it, `-- --check` to fail on a target.
 
