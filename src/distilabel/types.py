@@ -1,13 +1,15 @@
 """Values that cross layers: what a prompt, a reply, a row and a run's summary are.
 
-Nothing here decides anything, and nothing here imports a sibling.
+Nothing here decides anything, and nothing here imports a sibling but `timeline`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypedDict
+
+from distilabel.timeline import Timeline
 
 __all__ = [
     "Call",
@@ -214,10 +216,14 @@ class RunSummary:
     reply and may be billed all the same, and replies whose tokens the provider did not count."""
     seconds: float = 0.0
     """Wall time from the first row read to the last row handed out."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """What happened when, in a few hundred points at most; earlier sessions of the run included.
+    Empty if nobody watched: what was made by hand, or before runs kept it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back."""
-        return asdict(self)
+        plain = asdict(replace(self, timeline=Timeline()))
+        return {**plain, "timeline": self.timeline.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunSummary:
@@ -228,4 +234,5 @@ class RunSummary:
         """
         known: dict[str, Any] = {k: data[k] for k in cls.__dataclass_fields__ if k in data}
         known["usage"] = Usage(**known.get("usage", {}))
+        known["timeline"] = Timeline.from_dict(known.get("timeline", {}))
         return cls(**known)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset, Features, List, Value
 
 from distilabel.dataset import CustomDataset
+from distilabel.timeline import Point, Timeline
 from distilabel.types import RunSummary, Usage
 
 if TYPE_CHECKING:
@@ -72,7 +73,24 @@ def rated_row(
     }
 
 
-def dataset_of(rows: Sequence[dict[str, Any]], features: Features = FEATURES) -> CustomDataset:
+TIMELINE = Timeline(
+    ("generator", "labeller"),
+    (
+        Point(2.0, 10, 20, 400, 300, 1, 0, 1, limits=(8, 4), in_flight=(7.5, 3.0)),
+        Point(1.0, 20, 40, 800, 600, 0, 5, 0, limits=(16, 4), in_flight=(15.0, 4.0)),
+        Point(4.0, 4, 8, 160, 120, 0, 0, 1, limits=(8, 4), in_flight=(1.0, 1.0)),
+    ),
+    2.0,
+)
+"""Two sessions of a run of two stages."""
+
+
+def dataset_of(
+    rows: Sequence[dict[str, Any]],
+    features: Features = FEATURES,
+    *,
+    timeline: Timeline = TIMELINE,
+) -> CustomDataset:
     """A data set with what a run says of itself."""
     summary = RunSummary(
         rows=len(rows),
@@ -82,6 +100,7 @@ def dataset_of(rows: Sequence[dict[str, Any]], features: Features = FEATURES) ->
         usage=Usage(1_000, 500),
         cost=0.125,
         seconds=61.0,
+        timeline=timeline,
     )
     columns = {name: [row.get(name) for row in rows] for name in features}
     return CustomDataset.from_dataset(Dataset.from_dict(columns, features=features), run=summary)

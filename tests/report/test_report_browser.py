@@ -12,8 +12,7 @@ import anyio
 import pytest
 from report_kit import HOSTILE, dataset_of, hostile_rows
 
-from distilabel.events import LimitChanged, RowFinished, RunStarted
-from distilabel.report import Timeline, write_report
+from distilabel.report import write_report
 
 pytestmark = pytest.mark.browser
 
@@ -121,15 +120,9 @@ async def opened(path, place, **emulated):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report of 5,000 rows, every tenth of them hostile, with a timeline."""
-    seconds = itertools.count()
-    timeline = Timeline(clock=lambda: next(seconds) / 100)
-    timeline(RunStarted(None, ()))
-    timeline(LimitChanged("generator", 8, "start"))
-    for index in range(ROWS):
-        timeline(RowFinished(index, ()))
+    """A report of 5,000 rows, every tenth of them hostile."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    written = write_report(dataset_of(hostile_rows(ROWS)), path, timeline=timeline)
+    written = write_report(dataset_of(hostile_rows(ROWS)), path)
     assert written.size_bytes < 5_000_000
     assert written.rows_in_table == ROWS
     return path

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_kit import rated_row
 
-from distilabel.report.charts import binned, heat_table, lines
+from distilabel.report.charts import binned, heat_table
 from distilabel.report.figures import Figures, percentile, shown_order
 from distilabel.report.reading import CallFact, ReportRow
 from distilabel.types import RowError
@@ -122,9 +122,3 @@ def test_darker_cells_are_larger_shares():
     """The class of a cell follows its share."""
     html = heat_table(["", "a", "b"], [("x", [0.0, 0.52], ["1"])])
     assert '<td class="h0">0.0%</td><td class="h5">52.0%</td><td>1</td>' in html
-
-
-def test_a_line_has_gaps_where_nothing_is_known():
-    """There is no line where a value is None, and it begins again behind."""
-    html = lines("t", [None, 1.0, 2.0, None, 1.0], width_s=1.0, is_filled=False)
-    assert html.count("M") == 2

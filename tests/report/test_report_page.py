@@ -11,8 +11,7 @@ from report_kit import FEATURES, HOSTILE, Page, dataset_of, hostile_rows, rated_
 
 from distilabel.dataset import CustomDataset
 from distilabel.errors import ColumnError
-from distilabel.events import LimitChanged, RowFinished, RunStarted
-from distilabel.report import Timeline, write_report
+from distilabel.report import write_report
 
 KEYS = ["ratings", "position", "lengths", "seconds", "failures", "cost", "time", "rows"]
 
@@ -143,18 +142,6 @@ def test_an_order_that_is_not_known_is_not_made_up(html_of):
     html = section(html_of(dataset_of(rows)), "position")
     assert "cannot be told from its prompts" in html
     assert "place 1" in html
-
-
-def test_without_a_timeline_nothing_is_drawn_over_time(html_of):
-    """What is not known is said to be missing; with a timeline it is drawn."""
-    dataset = dataset_of(hostile_rows(5))
-    assert "<svg" not in section(html_of(dataset), "time")
-    timeline = Timeline()
-    for event in (RunStarted(None, ()), LimitChanged("labeller", 7, "start"), RowFinished(0, ())):
-        timeline(event)
-    html = section(html_of(dataset, timeline=timeline), "time")
-    assert html.count("<svg") == 2
-    assert "7 at most" in html
 
 
 def test_cost_and_tokens_are_those_of_the_run(html_of):

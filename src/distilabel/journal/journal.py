@@ -32,7 +32,7 @@ from distilabel.journal.directory import default_root
 from distilabel.journal.figures import count_figures
 from distilabel.journal.opening import Opening, open_run
 from distilabel.journal.records import CallRecord, encode_call, encode_row
-from distilabel.journal.state import UNFINISHED, finished
+from distilabel.journal.state import UNFINISHED, finished, timed
 from distilabel.journal.writer import Writer, WriterStatistics
 from distilabel.limits.spending import PICODOLLARS
 from distilabel.types import Usage
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from distilabel.journal.opening import Opened
     from distilabel.journal.records import RowRecord
     from distilabel.journal.state import JournalState, RunIdentity
+    from distilabel.timeline import Timeline
     from distilabel.types import Price, Resume, StageName
 
 __all__ = ["Journal", "JournalStatistics", "open_journal"]
@@ -234,6 +235,11 @@ class Journal:
         """Take back that all rows are done; returns at once, and is on disk when this is closed."""
         with suppress(JournalError):
             self._writer.put_meta(UNFINISHED).cancel()  # nobody waits for it
+
+    def note_timeline(self, timeline: Timeline) -> None:
+        """Note what happened when; returns at once, and is on disk when this is closed."""
+        with suppress(JournalError):
+            self._writer.put_meta(timed(timeline)).cancel()  # nobody waits for it
 
     def _put(self, record: CallRecord, *, is_sent: bool) -> None:
         blob = encode_call(record)

@@ -35,7 +35,7 @@ from distilabel.journal.files import JOURNAL_NAME, move
 from distilabel.journal.key_index import KeyIndex
 from distilabel.journal.known import note_start
 from distilabel.journal.lock import RunLock
-from distilabel.journal.state import JournalState, is_finished, started
+from distilabel.journal.state import JournalState, is_finished, read_timeline, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -169,6 +169,7 @@ def _described(
         ancestors=tuple(a.path for a in ancestors),
         ancestor_calls=sum(len(a.keys) for a in ancestors),
         same_finished=next((path for path in looked_at if isinstance(path, Path)), None),
+        timeline=read_timeline(meta),
     )
     program = Path(sys.argv[0]).name if sys.argv else ""
     noted = started(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from distilabel.journal.description import DESCRIPTION_KEY
+from distilabel.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,9 @@ __all__ = [
     "finished",
     "is_finished",
     "read_identity",
+    "read_timeline",
     "started",
+    "timed",
 ]
 
 RunState: TypeAlias = Literal["finished", "unfinished", "running", "damaged", "unreadable"]
@@ -34,6 +37,7 @@ RunState: TypeAlias = Literal["finished", "unfinished", "running", "damaged", "u
 version's format)."""
 
 _RUNNING, _FINISHED = "running", "finished"
+_TIMELINE_KEY = "timeline"
 FINISHED: Mapping[str, str] = {"state": _FINISHED}
 """What is noted once all rows are done."""
 UNFINISHED: Mapping[str, str] = {"state": _RUNNING}
@@ -85,6 +89,8 @@ class JournalState:
     """How many calls those hold."""
     same_finished: Path | None = None
     """A journal of this very run, finished, which is not reused because nobody asked for that."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """What the run did over time in its earlier sessions."""
 
     @property
     def is_new(self) -> bool:
@@ -164,6 +170,16 @@ def started(
 def finished(total_rows: int | None) -> dict[str, str]:
     """What is noted once all rows are done; then their number is known, whatever the source."""
     return {**FINISHED} if total_rows is None else {**FINISHED, "total_rows": str(total_rows)}
+
+
+def timed(timeline: Timeline) -> dict[str, str]:
+    """What is noted of when things happened."""
+    return {_TIMELINE_KEY: timeline.to_json()}
+
+
+def read_timeline(meta: Mapping[str, str]) -> Timeline:
+    """What happened when; an empty timeline if nothing readable is noted."""
+    return Timeline.from_json(meta.get(_TIMELINE_KEY, ""))
 
 
 def read_identity(meta: Mapping[str, str]) -> tuple[str, str]:

@@ -6,16 +6,21 @@ is the client that was: what is told of the backend must not count such times.
 How it works: a timer that should ring every `_EACH_S` while anybody counts. By as much as it rings
 late the loop was held up; one that is overdue at this moment counts as well, since what was held up
 with it may be seen first. Lateness of up to `_SLACK_S` is how a busy loop is, and not counted.
+
+It is the one timer that rings while attempts are under way. Who wants to look at a run now and then
+follows it, rather than set another: where time is virtual, each timer makes it go by.
 """
 
 from __future__ import annotations
 
 from asyncio import get_running_loop
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Generator
 
 __all__ = ["Stalls", "stalls_of_this_loop"]
 
@@ -30,6 +35,16 @@ class Stalls:
         self._lost_s = 0.0
         self._due: float | None = None
         self._under_way = 0
+        self._followers: list[Callable[[], None]] = []
+
+    @contextmanager
+    def followed_by(self, follower: Callable[[], None]) -> Generator[None]:
+        """Call `follower` whenever the timer rings. It must be quick and must not raise."""
+        self._followers.append(follower)
+        try:
+            yield
+        finally:
+            self._followers.remove(follower)
 
     def enter(self) -> float:
         """An attempt starts; seconds lost so far. Ends with `leave`."""
@@ -53,6 +68,8 @@ class Stalls:
         late_s = get_running_loop().time() - due
         if late_s > _SLACK_S:
             self._lost_s += late_s
+        for follower in tuple(self._followers):
+            follower()
         self._due = None
         if self._under_way:
             self._wait()

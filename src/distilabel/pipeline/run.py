@@ -46,11 +46,13 @@ from distilabel.limits import Company, PermitPool
 from distilabel.limits.spending import dollars
 from distilabel.llm.base import DEFAULT_MAX_CONCURRENCY
 from distilabel.llm.flight import Flight
+from distilabel.llm.stalls import stalls_of_this_loop
 from distilabel.pipeline.money import budget_exceeded
 from distilabel.pipeline.output import Output
 from distilabel.pipeline.rowwork import RowWork
 from distilabel.pipeline.tally import Tally
 from distilabel.pipeline.telling import say, where_it_is_kept
+from distilabel.pipeline.timekeeping import Timekeeper
 from distilabel.progress.wording import as_dollars
 from distilabel.types import Row
 
@@ -148,6 +150,7 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time  # asked from a sync consumer's thread, too
         self._started = self._now()
+        self._timekeeper = Timekeeper(self._tally, plan.stages, journal, self._now)
         self._aside: set[int] = set()
         self._flight.company = self._company
         self._flight.set_aside = self._set_aside
@@ -184,7 +187,11 @@ class Run:
         unsure = None
         if self._purse is not None and not self._purse.is_unbounded:
             unsure = dollars(self._purse.spending.statistics().unsure)
-        return self._tally.summary(seconds=self._now() - self._started, cost_unsure=unsure)
+        return self._tally.summary(
+            seconds=self._now() - self._started,
+            cost_unsure=unsure,
+            timeline=self._timekeeper.timeline(),
+        )
 
     def pass_over(self, row: InputRow) -> None:
         """A row of the source that is not to be done in this run."""
@@ -255,6 +262,8 @@ class Run:
         with ExitStack() as following:
             for _, llm in self.plan.stages:
                 following.enter_context(llm.permits.followed_by(self._follow_limits))
+            following.enter_context(stalls_of_this_loop().followed_by(self._timekeeper.tick))
+            following.callback(self._timekeeper.end)
             await self._execute()
 
     async def _execute(self) -> None:

@@ -13,6 +13,7 @@ from distilabel.events import (
     RowFinished,
     RunStarted,
 )
+from distilabel.timeline import Timeline
 from distilabel.types import RunSummary, Usage
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Tally:
         self.calls_failed = 0
         self.rows_resumed = 0
         self.retries = 0
+        self.throttles = 0
         self.paid_retries = 0
         self._failed_by_cause: Counter[str] = Counter()
         self._prices: dict[StageName, Price | None] = {}
@@ -61,6 +63,7 @@ class Tally:
                 self._failed_by_cause.update({error.cause for error in event.errors})
         elif isinstance(event, CallRetried):
             self._add(event.stage, event.usage)
+            self.throttles += event.is_throttle
             if event.is_paid:
                 self.paid_retries += 1
             else:
@@ -104,12 +107,19 @@ class Tally:
             total += price.cost(Usage(*self._tokens.get(stage, ())))
         return total if self._prices else None
 
-    def summary(self, *, seconds: float, cost_unsure: float | None = 0.0) -> RunSummary:
+    def summary(
+        self,
+        *,
+        seconds: float,
+        cost_unsure: float | None = 0.0,
+        timeline: Timeline | None = None,
+    ) -> RunSummary:
         """What has happened so far.
 
         Args:
             seconds: since the run began.
             cost_unsure: what may come on top of the cost; None: nobody knows how much.
+            timeline: what happened when; None: nobody watched.
         """
         cost = None if cost_unsure is None else self.cost
         return RunSummary(
@@ -126,4 +136,5 @@ class Tally:
             cost=cost,
             cost_unsure=0.0 if cost is None else cost_unsure or 0.0,
             seconds=seconds,
+            timeline=timeline or Timeline(),
         )

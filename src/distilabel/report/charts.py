@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from html import escape
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from distilabel.untrusted import one_line, storable
@@ -20,7 +20,19 @@ from distilabel.untrusted import one_line, storable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["bars", "binned", "fold_away", "heat_table", "lines", "nice_number", "shown", "table"]
+__all__ = [
+    "bars",
+    "binned",
+    "figure",
+    "fold_away",
+    "grid",
+    "heat_table",
+    "lines",
+    "missing",
+    "nice_number",
+    "shown",
+    "table",
+]
 
 _WIDTH: Final = 360
 _HEIGHT: Final = 150
@@ -84,29 +96,51 @@ def bars(title: str, entries: Sequence[tuple[str, float]], *, shares_of: float =
     return _svg(title, [_axis(), *parts])
 
 
-def lines(title: str, values: Sequence[float | None], *, width_s: float, is_filled: bool) -> str:
-    """A stepped line over time, from 0 up; where a value is None there is no line."""
-    most = max((value for value in values if value is not None), default=0.0) or 1.0
-    step = (_WIDTH - 2 * _LEFT) / max(1, len(values))
+def lines(
+    title: str,
+    seconds: Sequence[float],
+    values: Sequence[float],
+    *,
+    limit: Sequence[float] = (),
+    marks: Iterable[int] = (),
+) -> str:
+    """A stepped line over time, from 0 up, and the area under it.
+
+    Args:
+        title: what is shown.
+        seconds: how long each step is.
+        values: how high it is.
+        limit: what the values may come to; then this is the line, and they are the area.
+        marks: steps at whose beginning an upright line is drawn.
+    """
+    most = max((*values, *limit), default=0.0) or 1.0
+    total_s = sum(seconds) or 1.0
+    ends = list(accumulate(seconds, initial=0.0))
+    at = [_LEFT + (_WIDTH - 2 * _LEFT) * end_s / total_s for end_s in ends]
     floor = _HEIGHT - _BOTTOM
-    path: list[str] = []
-    for place, value in enumerate(values):
-        if value is None:
-            continue
-        y = floor - (floor - _TOP) * value / most
-        x = _LEFT + place * step
-        is_first = place == 0 or values[place - 1] is None
-        path.append(f"{'M' if is_first else 'L'}{x:.1f} {y:.1f}H{x + step:.1f}")
-    line = "".join(path)
-    shape = f'<path class="line" d="{line}"/>'
-    if is_filled and path:
-        shape = f'<path class="area" d="M{_LEFT} {floor}L{line[1:]}V{floor}Z"/>{shape}'
-    marks = [
+    area = _steps(at, values, most)
+    parts = [f'<path class="area" d="M{_LEFT} {floor}L{area[1:]}V{floor}Z"/>'] if area else []
+    parts.append(f'<path class="line" d="{_steps(at, limit or values, most)}"/>')
+    for place in marks:
+        x = f"{at[place]:.1f}"
+        parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{_TOP}" y2="{floor}"/>')
+    parts += [
         _text(f"{nice_number(most)} at most", _LEFT, _TOP - 6, "value start"),
         _text("0 s", _LEFT, _HEIGHT - 7, "label start"),
-        _text(f"{nice_number(len(values) * width_s)} s", _WIDTH - _LEFT, _HEIGHT - 7, "label end"),
+        _text(f"{nice_number(ends[-1])} s", _WIDTH - _LEFT, _HEIGHT - 7, "label end"),
     ]
-    return _svg(title, [_axis(), shape, *marks])
+    return _svg(title, [_axis(), *parts])
+
+
+def _steps(at: Sequence[float], values: Sequence[float], most: float) -> str:
+    """A path of so many steps, each from one place to the next."""
+    floor = _HEIGHT - _BOTTOM
+    heights = [floor - (floor - _TOP) * value / most for value in values]
+    found = [
+        f"L{start:.1f} {y:.1f}H{end:.1f}"
+        for (start, end), y in zip(pairwise(at), heights, strict=True)
+    ]
+    return "M" + "".join(found)[1:] if found else ""
 
 
 def binned(values: Iterable[float], *, bins: int = 12) -> list[tuple[float, float, int]]:
@@ -177,6 +211,26 @@ def heat_table(
 def fold_away(summary: str, html: str) -> str:
     """HTML that is shown on demand."""
     return f"<details><summary>{shown(summary)}</summary>{html}</details>"
+
+
+def figure(title: str, caption: str, chart: str) -> str:
+    """A chart under its title."""
+    return (
+        f"<figure><figcaption><b>{shown(title)}</b> "
+        f'<span class="muted">{shown(caption)}</span></figcaption>{chart}</figure>'
+    )
+
+
+def grid(charts: Sequence[str], total: int) -> str:
+    """Charts side by side, and a word on those of `total` that are not there."""
+    more = total - len(charts)
+    note = f"<p>{more:,} more are not shown.</p>" if more > 0 else ""
+    return f'<div class="charts">{"".join(charts)}</div>{note}'
+
+
+def missing(html: str) -> str:
+    """What is said in place of a section's charts."""
+    return f'<p class="missing">{html}</p>'
 
 
 def _heat(share: float) -> int:

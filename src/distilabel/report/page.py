@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 from distilabel import __version__
 from distilabel.report import sections
 from distilabel.report.charts import shown
+from distilabel.report.over_time import over_time
 
 if TYPE_CHECKING:
     from distilabel.report.embedding import Embedded
     from distilabel.report.figures import Figures
     from distilabel.report.reading import ReportSource
-    from distilabel.report.timeline import Timeline
 
 __all__ = ["FIRST_LINE", "content_policy", "page"]
 
@@ -45,14 +45,7 @@ _TITLES: Final = {
 }
 
 
-def page(
-    source: ReportSource,
-    figures: Figures,
-    embedded: Embedded,
-    *,
-    in_table: int,
-    seen: Timeline | None,
-) -> str:
+def page(source: ReportSource, figures: Figures, embedded: Embedded, *, in_table: int) -> str:
     """The whole file.
 
     Args:
@@ -60,7 +53,6 @@ def page(
         figures: its numbers.
         embedded: its rows.
         in_table: how many rows these are.
-        seen: what happened over time; None: not known.
     """
     parts = {
         "ratings": sections.ratings(figures),
@@ -69,7 +61,7 @@ def page(
         "seconds": sections.seconds(figures, source),
         "failures": sections.failures(figures, source),
         "cost": sections.tokens_and_cost(source),
-        "time": sections.timeline(seen),
+        "time": over_time(source.summary),
         "rows": _rows_section(figures.rows, in_table, embedded),
     }
     name = shown(source.name)

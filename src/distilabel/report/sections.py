@@ -15,9 +15,11 @@ from distilabel.progress.wording import as_clock, as_dollars
 from distilabel.report.charts import (
     bars,
     binned,
+    figure,
     fold_away,
+    grid,
     heat_table,
-    lines,
+    missing,
     nice_number,
     shown,
     table,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from distilabel.report.figures import Figures
     from distilabel.report.reading import ReportSource
-    from distilabel.report.timeline import Timeline
 
 __all__ = [
     "failures",
@@ -38,7 +39,6 @@ __all__ = [
     "ratings",
     "seconds",
     "tiles",
-    "timeline",
     "tokens_and_cost",
 ]
 
@@ -70,7 +70,7 @@ def tiles(source: ReportSource, figures: Figures) -> str:
 def ratings(figures: Figures) -> str:
     """How often each rating was given, a chart for each model that wrote."""
     if not figures.ratings:
-        return _missing("There are no ratings: the run had no labeller, or it gave none.")
+        return missing("There are no ratings: the run had no labeller, or it gave none.")
     place_of, labels = _bins(_merged(figures.ratings.values()))
     charts: list[str] = []
     numbers: list[list[str]] = []
@@ -82,13 +82,13 @@ def ratings(figures: Figures) -> str:
             list(zip(labels, binned_counts, strict=True)),
             shares_of=counts.total(),
         )
-        charts.append(_figure(model, caption, chart))
+        charts.append(figure(model, caption, chart))
         numbers.append([model, *(f"{each:,}" for each in binned_counts), f"{_mean(counts):.3f}"])
     judges = ", ".join(f"{name} ({count:,} rows)" for name, count in figures.judges.most_common(8))
-    missing = f" {figures.ratings_missing:,} texts have none." * bool(figures.ratings_missing)
+    unrated = f" {figures.ratings_missing:,} texts have none." * bool(figures.ratings_missing)
     return (
-        f"<p>Rated by {shown(judges)}.{missing}</p>"
-        + _grid(charts, len(figures.ratings))
+        f"<p>Rated by {shown(judges)}.{unrated}</p>"
+        + grid(charts, len(figures.ratings))
         + fold_away("The numbers", table(["model", *labels, "mean"], numbers))
     )
 
@@ -96,7 +96,7 @@ def ratings(figures: Figures) -> str:
 def position(figures: Figures) -> str:
     """Ratings against the place at which the judge was shown the text."""
     if not figures.ratings:
-        return _missing("There are no ratings.")
+        return missing("There are no ratings.")
     if figures.rows_with_order:
         counts, word = figures.by_shown, "shown as text"
         text = (
@@ -121,7 +121,7 @@ def position(figures: Figures) -> str:
         for place, found in sorted(counts.items())
     ]
     if len(rows) < 2:
-        return _missing("Rows have one text each: there is no order in which they were shown.")
+        return missing("Rows have one text each: there is no order in which they were shown.")
     head = ["", *labels, "mean, ± 95%", "ratings"]
     return f"<p>{text}</p>{heat_table(head, rows)}<p>{_verdict(counts)}</p>"
 
@@ -129,14 +129,14 @@ def position(figures: Figures) -> str:
 def lengths(figures: Figures) -> str:
     """How long texts are, a chart for each model."""
     if not figures.lengths:
-        return _missing("There are no texts.")
+        return missing("There are no texts.")
     return _spread(figures.lengths, "characters", "Lengths of texts of", "texts")
 
 
 def seconds(figures: Figures, source: ReportSource) -> str:
     """How long calls took, a chart for each stage."""
     if not figures.seconds:
-        return _missing(
+        return missing(
             "It holds no call that brought a reply."
             if source.has_calls
             else "How long calls took is in the rows of a data set that was made with "
@@ -186,46 +186,11 @@ def failures(figures: Figures, source: ReportSource) -> str:
     return "".join(parts)
 
 
-def timeline(seen: Timeline | None) -> str:
-    """Rows per second and limits over time."""
-    if seen is None or not seen.points:
-        return _missing(
-            "A data set and a run's directory do not hold when calls were made. "
-            "<code>on_event=Timeline()</code> watches a run, and "
-            "<code>write_report(…, timeline=…)</code> shows it."
-        )
-    width_s = seen.width_s
-    tracks: list[tuple[str, str, Sequence[float | None]]] = [
-        ("Rows per second", "rows/s", seen.rows_per_s),
-        ("Tokens written per second", "tokens/s", seen.tokens_per_s),
-        ("Refused for now by the server", "refusals", seen.throttles),
-    ]
-    tracks = [track for place, track in enumerate(tracks) if not place or any(track[2])]
-    counts = len(tracks)
-    for stage, values in seen.limits.items():
-        tracks.append((f"Limit of the {stage}", "attempts at once", values))
-    charts = [
-        _figure(title, unit, lines(title, values, width_s=width_s, is_filled=place < counts))
-        for place, (title, unit, values) in enumerate(tracks)
-    ]
-    every = max(1, math.ceil(seen.points / 24))
-    numbers = [
-        [
-            f"{place * width_s:g}",
-            *("" if (v := values[place]) is None else nice_number(v) for _, _, values in tracks),
-        ]
-        for place in range(0, seen.points, every)
-    ]
-    head = ["from second", *(title for title, _, _ in tracks)]
-    note = "" if seen.limits else "<p>No change of a limit was seen.</p>"
-    return _grid(charts, len(charts)) + note + fold_away("The numbers", table(head, numbers))
-
-
 def tokens_and_cost(source: ReportSource) -> str:
     """What the run took."""
     run = source.summary
     if run is None:
-        return _missing("Nothing is known of a run: this data set was not saved by one.")
+        return missing("Nothing is known of a run: this data set was not saved by one.")
     usage = run.usage
     facts = [
         ("cost", "not known: a model's price is not" if run.cost is None else as_dollars(run.cost)),
@@ -259,11 +224,11 @@ def _spread(found: Mapping[str, Sequence[float]], unit: str, title: str, things:
             for low, last, n in _marked(binned(ordered))
         ]
         caption = f"half below {nice_number(percentile(ordered, 0.5))} {unit}"
-        charts.append(_figure(name, caption, bars(f"{title} {name}", entries)))
+        charts.append(figure(name, caption, bars(f"{title} {name}", entries)))
         levels = [nice_number(percentile(ordered, share)) for share, _ in _LEVELS]
         numbers.append([name, f"{len(ordered):,}", *levels, nice_number(ordered[-1])])
     head = ["", things, *(name for _, name in _LEVELS), "most"]
-    return _grid(charts, len(found)) + table(head, numbers, f"In {unit}")
+    return grid(charts, len(found)) + table(head, numbers, f"In {unit}")
 
 
 def _edge(low: float) -> str:
@@ -338,20 +303,3 @@ def _error(counts: Counter[float]) -> float:
 
 def _largest(found: Mapping[str, _T], size: Callable[[_T], int]) -> list[tuple[str, _T]]:
     return sorted(found.items(), key=lambda each: (-size(each[1]), each[0]))[:_MODELS_MAX]
-
-
-def _grid(charts: Sequence[str], total: int) -> str:
-    more = total - len(charts)
-    note = f"<p>{more:,} more are not shown.</p>" if more > 0 else ""
-    return f'<div class="charts">{"".join(charts)}</div>{note}'
-
-
-def _figure(title: str, caption: str, chart: str) -> str:
-    return (
-        f"<figure><figcaption><b>{shown(title)}</b> "
-        f'<span class="muted">{shown(caption)}</span></figcaption>{chart}</figure>'
-    )
-
-
-def _missing(html: str) -> str:
-    return f'<p class="missing">{html}</p>'

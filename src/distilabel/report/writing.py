@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import datasets
 
     from distilabel.report.reading import ReportSource
-    from distilabel.report.timeline import Timeline
 
 __all__ = ["ROWS_MAX", "SIZE_MAX_BYTES", "Written", "write_report"]
 
@@ -51,7 +50,6 @@ def write_report(
     root: str | os.PathLike[str] | None = None,
     rows_max: int = ROWS_MAX,
     size_max_bytes: int = SIZE_MAX_BYTES,
-    timeline: Timeline | None = None,
 ) -> Written:
     """Write an HTML file that shows a data set or a run, for a browser without a network.
 
@@ -61,7 +59,6 @@ def write_report(
         root: where names of runs are looked for; None: `DISTILABEL_RUNS`, else `./distilabel-runs`.
         rows_max: how many rows the table holds at most; figures count all of them.
         size_max_bytes: how large the file may be; long texts are cut to fit.
-        timeline: what the run did over time, if one watched it.
 
     Raises:
         ConfigurationError: there is no such source, the rows do not fit, or something else is at
@@ -77,9 +74,9 @@ def write_report(
     _check(target)
     with opened_source(source, root) as opened:
         figures, rows = _gather(opened, rows_max)
-    frame = page(opened, figures, embed([], _FRAME_BYTES), in_table=len(rows), seen=timeline)
+    frame = page(opened, figures, embed([], _FRAME_BYTES), in_table=len(rows))
     embedded = embed(rows, size_max_bytes - len(frame.encode()))
-    html = page(opened, figures, embedded, in_table=len(rows), seen=timeline).encode()
+    html = page(opened, figures, embedded, in_table=len(rows)).encode()
     _write(target, html)
     return Written(target, figures.rows, len(rows), len(html), embedded.limit)
 

@@ -16,8 +16,10 @@ from distilabel.journal.figures import Figures, count_figures
 from distilabel.journal.files import JOURNAL_NAME
 from distilabel.journal.lock import RunLock
 from distilabel.journal.runs import described
+from distilabel.journal.state import read_timeline
 from distilabel.runs.listing import find_directory
 from distilabel.runs.relaunch import Relaunch, relaunch_from
+from distilabel.timeline import Timeline
 from distilabel.types import RunSummary
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class RunDetails:
     kept, and not in it."""
     relaunch: Relaunch = field(default_factory=Relaunch)
     """How it is started again."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """What happened when, in all its sessions; empty if it keeps none."""
 
     @property
     def rows_failed(self) -> int:
@@ -75,6 +79,7 @@ class RunDetails:
             calls=self.run.calls,
             usage=self.usage,
             cost=self.cost,
+            timeline=self.timeline,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,6 +151,7 @@ class OpenedRun:
     description: RunDescription
     """An empty one if the run has none."""
     in_flight_at_end: int
+    timeline: Timeline
 
     def details(self) -> RunDetails:
         """All that is known of it; goes through all its records."""
@@ -156,6 +162,7 @@ class OpenedRun:
             self.in_flight_at_end,
             None if figures.usage_without_cost else figures.cost,
             relaunch=relaunch_from(self.run, self.description.launch),
+            timeline=self.timeline,
         )
 
 
@@ -172,10 +179,11 @@ def opened_run(directory: Path) -> Generator[OpenedRun]:
         RunLock(directory, create=False, is_looking=True) as lock,
         opened_for_reading(directory / JOURNAL_NAME, is_locked_already=True) as database,
     ):
-        note = database.meta().get(DESCRIPTION_KEY, "")
+        meta = database.meta()
         yield OpenedRun(
             database,
             described(directory, database, updated),
-            RunDescription.from_json(note) or RunDescription(),
+            RunDescription.from_json(meta.get(DESCRIPTION_KEY, "")) or RunDescription(),
             lock.in_flight.left_behind,
+            read_timeline(meta),
         )
