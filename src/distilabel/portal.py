@@ -18,15 +18,13 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
+from anyio.from_thread import BlockingPortal as Caller
 from anyio.from_thread import start_blocking_portal
 
-if TYPE_CHECKING:
-    from anyio.from_thread import BlockingPortal
-
-__all__ = ["SignalListener", "iterate", "run"]
+__all__ = ["Caller", "SignalListener", "entered", "iterate", "run"]
 
 T = TypeVar("T")
 _END = object()
@@ -97,26 +95,32 @@ async def _listening(
 
 
 @contextmanager
+def entered(
+    open_it: Callable[[], AbstractAsyncContextManager[T]],
+) -> Generator[tuple[Caller, T]]:
+    """What an async block gives, held in a thread of its own, and what calls into that thread."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(open_it()) as held:
+        yield portal, held
+
+
+@contextmanager
 def iterate(
     open_stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
 ) -> Generator[Iterator[T]]:
     """The sync twin of an async stream: enter it, hand its items out one at a time, leave it."""
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(open_stream()) as items,
-    ):
-        yield _Steps(portal, items)
+    with entered(open_stream) as (caller, items):
+        yield _Steps(caller, items)
 
 
 class _Steps(Iterator[T]):
     """Items of an async iterator, each fetched through the portal."""
 
-    def __init__(self, portal: BlockingPortal, items: AsyncIterator[T]) -> None:
-        self._portal = portal
+    def __init__(self, caller: Caller, items: AsyncIterator[T]) -> None:
+        self._caller = caller
         self._items = items
 
     def __next__(self) -> T:
-        item = self._portal.call(self._step)
+        item = self._caller.call(self._step)
         if item is _END:
             raise StopIteration
         return cast("T", item)

@@ -1,7 +1,11 @@
 """Pushes to a real Argilla server, and what comes home. `nox -s argilla` starts one."""
 
+import re
+import time
+from pathlib import Path
+
 import pytest
-from argilla_people import OWNER_KEY, WORKSPACE, labelled
+from argilla_people import OWNER_KEY, WORKSPACE, Road, labelled
 
 import argilla as rg
 from distilabel.argilla import log_to_argilla
@@ -11,6 +15,7 @@ from distilabel.pipeline import Pipeline
 from distilabel.tasks import Rating, UltraFeedbackTask
 
 pytestmark = [pytest.mark.argilla, pytest.mark.timeout(300)]
+PAGE = (Path(__file__).parents[2] / "docs" / "argilla.md").read_text()
 MODELS = ("input", "generations", "labelling_model", "rating", "rationale")
 
 
@@ -230,6 +235,75 @@ async def test_rows_are_pushed_while_the_run_goes_on(real, owner, serve, writer,
     assert None not in home["argilla_id"][:]
     dataset.push_to_argilla("streamed", **owner)
     assert len(real.records("streamed")) == 100
+
+
+def test_rows_of_iterate_are_pushed_while_the_run_goes_on(real, owner, serve, writer, judge):
+    """Rows are in Argilla before the last one is made, all of them at its end, and each once."""
+    endpoint = serve(reply=_say)
+    pipe = Pipeline(generator=writer(endpoint), labeller=judge(endpoint))
+    inputs = [{"input": f"q{i}"} for i in range(100)]
+    taken, seen = [], []
+    with (
+        pipe.iterate(inputs, num_generations=2, enable_checkpoints=False) as rows,
+        log_to_argilla(rows, "iterated", **owner) as logged,
+    ):
+        for row in logged:
+            taken.append(row)
+            if len(taken) == 50:
+                while logged.statistics().rows_pushed < 50:
+                    time.sleep(0.01)
+                seen += real.records("iterated")
+    assert len(seen) == 50
+    assert logged.statistics().rows_pushed == len(taken) == 100
+    dataset = rows.to_dataset(taken)
+    home = CustomDataset.from_argilla("iterated", dataset=dataset, **owner)
+    assert None not in home["argilla_id"][:]
+    dataset.push_to_argilla("iterated", **owner)
+    assert len(real.records("iterated")) == 100
+
+
+def test_iterate_goes_on_while_the_server_is_away(real, owner, serve, writer, judge, caplog):
+    """Rows come while nobody answers, and all are in Argilla once the server is there again."""
+    endpoint, road = serve(reply=_say), Road(real.url)
+    pipe = Pipeline(generator=writer(endpoint), labeller=judge(endpoint))
+    inputs = [{"input": f"q{i}"} for i in range(60)]
+    with (
+        pipe.iterate(inputs, enable_checkpoints=False, verbose=False) as rows,
+        log_to_argilla(rows, "away", **{**owner, "api_url": road.url}) as logged,
+    ):
+        taken = [next(logged) for _ in range(40)]
+        assert logged.statistics().rows_pushed == 0
+        assert "no Argilla server answers" in caplog.text
+        road.open()
+        while logged.statistics().rows_pushed < 40:
+            time.sleep(0.01)
+        taken += logged
+    assert logged.statistics().rows_pushed == len(taken) == len(real.records("away")) == 60
+    assert len([each for each in caplog.records if each.name == "distilabel"]) == 1
+
+
+def test_what_the_page_shows_runs(real, serve, writer, judge, monkeypatch, capsys):
+    """The lines of the documentation push a run, with credentials from the environment."""
+    monkeypatch.setenv("ARGILLA_API_URL", real.url)
+    monkeypatch.setenv("ARGILLA_API_KEY", OWNER_KEY)
+    endpoint = serve(reply=_say)
+    (block,) = re.findall(r"```text\n(from distilabel\.argilla import .*?)```", PAGE, re.DOTALL)
+    assert len(block.splitlines()) <= 10
+    names = {
+        "pipe": Pipeline(generator=writer(endpoint), labeller=judge(endpoint)),
+        "prompts": [{"input": f"on the page {i}"} for i in range(7)],
+    }
+    exec(block.replace('"preference-dataset"', '"on-the-page"'), names)  # noqa: S102
+    assert len(real.records("on-the-page")) == 7
+    assert "LogStatistics(rows_pushed=7, rows_waiting=0, rows_missing=0)" in capsys.readouterr().out
+
+
+def test_iterate_is_told_of_a_wrong_workspace_before_the_first_row(owner):
+    """The block is not entered if there is no such workspace, or the key is wrong."""
+    for wrong, match in ({"workspace": "nowhere"}, "no workspace"), ({"api_key": "x"}, "the key"):
+        log = log_to_argilla(iter(()), "never", **{**owner, **wrong})
+        with pytest.raises(ArgillaError, match=match), log:
+            pytest.fail("the block was entered")
 
 
 async def test_a_wrong_workspace_is_told_before_the_first_row(real, owner):

@@ -117,6 +117,9 @@ async def to_people(dataset: CustomDataset, pipe: Pipeline) -> None:
         assert_type(logged.statistics(), LogStatistics)
         async for row in logged:
             assert_type(row, Row)
+    with pipe.iterate([]) as made, log_to_argilla(made, "name", "admin") as kept:
+        assert_type(kept.statistics(), LogStatistics)
+        assert_type(next(kept), Row)
 
 
 async def asking(llm: LLM, inputs: Sequence[Mapping[str, Any]]) -> None:

@@ -7,13 +7,15 @@
 from distilabel.argilla.pulling import HUMAN_COLUMNS, Pulled, pull
 from distilabel.argilla.pushing import ArgillaDataset, Push
 from distilabel.argilla.server import hidden
-from distilabel.argilla.streaming import ArgillaLog, LogStatistics, log_to_argilla
+from distilabel.argilla.streaming import ArgillaLog, LogStatistics
 from distilabel.argilla.vectors import Vectors
+from distilabel.argilla.while_running import IteratedLog, log_to_argilla
 
 __all__ = [
     "HUMAN_COLUMNS",
     "ArgillaDataset",
     "ArgillaLog",
+    "IteratedLog",
     "LogStatistics",
     "Pulled",
     "Push",

@@ -9,7 +9,10 @@
 - A wrong key or workspace is told when the block is entered. A data set that exists with other
   settings, or a request that is refused, ends the pushing with a warning, and not the run.
 - Leaving the block waits until what is in the buffer is pushed; if the server fails, it is tried
-  once more. Being cancelled waits for nothing: a request under way ends by itself, in its thread.
+  once more. Being cancelled, or told to drop it all, waits for nothing: a request under way ends by
+  itself, in its thread.
+
+`RowPusher` is all of that, for rows from anywhere; `ArgillaLog` is a stream with it behind.
 """
 
 from __future__ import annotations
@@ -19,8 +22,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -28,21 +30,27 @@ import anyio.to_thread
 from distilabel.argilla.layout import GENERATIONS, layout_of
 from distilabel.argilla.pushing import open_target
 from distilabel.argilla.records import RecordIds, entries, record_of
-from distilabel.argilla.server import BATCH_RECORDS, hidden, log_in
+from distilabel.argilla.server import BATCH_RECORDS
 from distilabel.errors import ArgillaError, DistilabelError
 from distilabel.types import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from pydantic import SecretStr
+    from contextlib import AbstractContextManager
 
     from distilabel.argilla.layout import Layout
     from distilabel.argilla.records import ArgillaRecord
     from distilabel.argilla.server import ArgillaServer
     from distilabel.tasks import Task
 
-__all__ = ["ROWS_WAITING_MAX", "ArgillaLog", "LogStatistics", "RecordTaker", "log_to_argilla"]
+__all__ = [
+    "ROWS_WAITING_MAX",
+    "ArgillaLog",
+    "LogStatistics",
+    "RecordTaker",
+    "RowPusher",
+    "pushing_to",
+]
 
 ROWS_WAITING_MAX: Final = 1_024
 """Rows in the buffer for Argilla."""
@@ -69,11 +77,10 @@ class LogStatistics:
     """Rows that were given up; a push of the whole data set brings them."""
 
 
-class ArgillaLog(AsyncIterator[Row]):
-    """Rows of a stream, handed on as they come, and pushed to Argilla beside.
+class RowPusher:
+    """A bounded buffer of rows, and what pushes them to Argilla.
 
     Args:
-        rows: the stream.
         connect: opens what takes records of a layout; called in a thread, and again if it fails.
         task: the labeller's task if there is a labeller, else the generator's.
         num_generations: the most texts that a row will have; None: as many as the first rows have.
@@ -82,14 +89,12 @@ class ArgillaLog(AsyncIterator[Row]):
 
     def __init__(
         self,
-        rows: AsyncIterator[Row],
         connect: Callable[[Layout], RecordTaker],
         *,
         task: Task | None = None,
         num_generations: int | None = None,
         pause_s: float = 1.0,
     ) -> None:
-        self._rows = rows
         self._connect = connect
         self._task = task
         self._num_generations = num_generations
@@ -102,13 +107,14 @@ class ArgillaLog(AsyncIterator[Row]):
         self._is_failing = self._is_over = False
         self._has_warned = False
         self._closed, self._moved = anyio.Event(), anyio.Event()
+        self._dropping = anyio.CancelScope()
 
     def statistics(self) -> LogStatistics:
         """How far the pushing is, at this moment."""
         return LogStatistics(self._pushed, len(self._waiting) + self._under_way, self._missing)
 
-    async def __anext__(self) -> Row:
-        row = await anext(self._rows)
+    async def put(self, row: Row) -> None:
+        """Have a row pushed; returns when it has a place in the buffer, or is given up."""
         while len(self._waiting) >= ROWS_WAITING_MAX and not (self._is_failing or self._is_over):
             await self._news()
         if self._is_over or len(self._waiting) >= ROWS_WAITING_MAX:
@@ -116,15 +122,24 @@ class ArgillaLog(AsyncIterator[Row]):
         else:
             self._waiting.append(row)
             self._tell()
-        return row
 
     def close(self) -> None:
         """No row comes any more."""
         self._closed.set()
         self._tell()
 
+    def drop(self) -> None:
+        """Push nothing more, and wait for nothing."""
+        self._is_over = True
+        self._dropping.cancel()
+        self._tell()
+
     async def push(self) -> None:
         """Push what comes until the end; called once, by what opened the log."""
+        with self._dropping:
+            await self._push()
+
+    async def _push(self) -> None:
         while rows := await self._batch():
             self._under_way = len(rows)
             records = await self._records(rows)
@@ -222,75 +237,81 @@ class ArgillaLog(AsyncIterator[Row]):
         await self._moved.wait()
 
 
+class ArgillaLog(RowPusher, AsyncIterator[Row]):
+    """Rows of a stream, handed on as they come, and pushed to Argilla beside.
+
+    Args:
+        rows: the stream.
+        connect: opens what takes records; see `RowPusher`, which has the other arguments, too.
+    """
+
+    def __init__(
+        self,
+        rows: AsyncIterator[Row],
+        connect: Callable[[Layout], RecordTaker],
+        *,
+        task: Task | None = None,
+        num_generations: int | None = None,
+        pause_s: float = 1.0,
+    ) -> None:
+        super().__init__(connect, task=task, num_generations=num_generations, pause_s=pause_s)
+        self._rows = rows
+
+    async def __anext__(self) -> Row:
+        row = await anext(self._rows)
+        await self.put(row)
+        return row
+
+
+P = TypeVar("P", bound=RowPusher)
+
+
 def is_passing(error: ArgillaError) -> bool:
     """Whether the same request may succeed later."""
     return error.status is None or error.status >= 500 or error.status == 429
 
 
 @asynccontextmanager
-async def log_to_argilla(
-    rows: AsyncIterator[Row],
+async def pushing_to(
     name: str,
     workspace: str,
-    *,
-    task: Task | None = None,
-    num_generations: int | None = None,
-    api_url: str | None = None,
-    api_key: str | SecretStr | None = None,
-    client: Any = None,
-) -> AsyncGenerator[ArgillaLog]:
-    """Push the rows of a stream to Argilla while the run goes on.
-
-    ::
-
-        async with (
-            pipe.stream(prompts) as rows,
-            log_to_argilla(rows, "preference-dataset", "admin") as logged,
-        ):
-            async for row in logged:
-                print(row["rating"])
+    opening: Callable[[], AbstractContextManager[ArgillaServer]],
+    make: Callable[[Callable[[Layout], RecordTaker]], P],
+) -> AsyncGenerator[P]:
+    """A pusher that pushes until the block is left.
 
     Args:
-        rows: what `Pipeline.stream` hands out.
         name: the data set's name in Argilla; it is made if it is not there.
         workspace: the name of a workspace that is there.
-        task: the labeller's task, or the generator's; by default the stream's.
-        num_generations: the most texts that a row will have, if the first rows may have fewer.
-        api_url: the server's address.
-        api_key: your key there.
-        client: an `argilla.Argilla`, in place of both.
+        opening: logs in; called in a thread, and again if it fails.
+        make: makes the pusher, given what opens a layout's data set.
 
     Raises:
         MissingDependencyError: the package `argilla` is not installed.
         MissingKeyError: there is no key.
-        ArgillaError: the server does not take the key, or has no such workspace. One that does
-            not answer is warned of, and does not stop the run.
+        ArgillaError: the server does not take the key, or has no such workspace.
     """
-    api_key = hidden(api_key)
-    opening = partial(log_in, api_url=api_url, api_key=api_key, client=client)
     connection = _Connection(opening, name, workspace)
-    if task is None:
-        task = getattr(getattr(rows, "plan", None), "task", None)
-    log = ArgillaLog(rows, connection.open, task=task, num_generations=num_generations)
+    pusher = make(connection.open)
     try:
         try:
             await anyio.to_thread.run_sync(connection.check, abandon_on_cancel=True)
         except ArgillaError as error:
             if not is_passing(error):
                 raise
-            log.tell_of(error, "The run goes on, and the server is tried again.")
-        async with _pushing(log):
-            yield log
+            pusher.tell_of(error, "The run goes on, and the server is tried again.")
+        async with _pushing(pusher):
+            yield pusher
     finally:
         connection.close()
 
 
 @asynccontextmanager
-async def _pushing(log: ArgillaLog) -> AsyncGenerator[None]:
+async def _pushing(pusher: RowPusher) -> AsyncGenerator[None]:
     """Pushes beside the block; an error of the block comes out as it is, not in a group."""
     left_with: BaseException | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(log.push)
+        group.start_soon(pusher.push)
         try:
             yield
         except (anyio.get_cancelled_exc_class(), GeneratorExit):
@@ -298,7 +319,7 @@ async def _pushing(log: ArgillaLog) -> AsyncGenerator[None]:
         except BaseException as error:  # noqa: BLE001  # raised below, outside the group
             left_with = error
         finally:
-            log.close()
+            pusher.close()
     if left_with is not None:
         raise left_with
 
@@ -306,7 +327,12 @@ async def _pushing(log: ArgillaLog) -> AsyncGenerator[None]:
 class _Connection:
     """A login that is kept, and made again if it fails. Used by one thread at a time."""
 
-    def __init__(self, opening: Callable[[], Any], name: str, workspace: str) -> None:
+    def __init__(
+        self,
+        opening: Callable[[], AbstractContextManager[ArgillaServer]],
+        name: str,
+        workspace: str,
+    ) -> None:
         self._opening = opening
         self._name = name
         self._workspace = workspace
