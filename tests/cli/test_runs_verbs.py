@@ -19,8 +19,10 @@ from distilabel.cli.app import app
 from distilabel.cli.runs import runs_app
 from distilabel.dataset import CustomDataset
 from distilabel.journal import RunInfo, find_runs
+from distilabel.journal.figures import Spend
 from distilabel.journal.known import note_start
 from distilabel.runs.details import opened_run
+from distilabel.types import Usage
 
 DEADLINE_S = 30
 MAKE = """
@@ -132,7 +134,8 @@ def test_the_list_is_text_in_a_pipe(run, killed):
     code, out, err = run("runs", env={"FORCE_COLOR": "1"})
     assert (code, err) == (0, "")
     head, line = (each.split("\t") for each in out.splitlines())
-    assert head == ["run", "state", "rows", "total_rows", "calls", "bytes", "updated"]
+    assert head[:7] == ["run", "state", "rows", "total_rows", "calls", "bytes", "updated"]
+    assert (head[7:], line[7:]) == (["tokens", "dollars"], ["0", "-"])
     assert line[:5] == [killed, "unfinished", "4", "6", "4"]
     assert "\x1b" not in out
     assert run("runs", "list")[1] == out
@@ -354,6 +357,27 @@ def test_a_terminal_shows_a_table(start, killed):
         assert "unfinished" in text
         assert killed in text.replace("\r\n", "")
         assert not any(bad in text for bad in ("\x1b[2J", "\x9b", "\t"))
+
+
+SPENDS = {
+    "priced": (Spend(Usage(10_000, 2_345), 0.0421), "$0.04210", ["12345", "0.0421"]),
+    "unpriced": (Spend(Usage(10_000, 2_345)), "- (12.3k tokens)", ["12345", "-"]),
+    "unread": (None, "", ["", ""]),
+}
+
+
+@pytest.mark.parametrize("case", SPENDS)
+def test_the_list_says_what_a_run_has_spent(monkeypatch, capsys, tmp_path, case):
+    """A run has its dollars; a dash and its tokens, where a price is not known; else nothing."""
+    spend, shown, fields = SPENDS[case]
+    listed = RunInfo(tmp_path / "a-run", calls=3, spend=spend)
+    runs_page.print_list([listed])
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[7:] == fields
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    runs_page.print_list([listed])
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split("3  ")[1].split("  0 kB")[0].strip() == shown
 
 
 HOSTILE = "[bold red]x[/] \x1b[2J\x1b]0;title\x07 \x9b31m\r\n\tend"

@@ -31,8 +31,12 @@ class Writer(ScriptedLLM):
     Rows from `hangs_from` on are never answered; those in `fails` fail.
     """
 
-    def __init__(self, *, hangs_from: int | None = None, fails: Sequence[int] = (), at_once=4):
-        super().__init__(TextGenerationTask(), (), model_name="writer", num_threads=at_once)
+    def __init__(
+        self, *, hangs_from: int | None = None, fails: Sequence[int] = (), at_once=4, price=None
+    ):
+        super().__init__(
+            TextGenerationTask(), (), model_name="writer", num_threads=at_once, price=price
+        )
         self._hangs_from = hangs_from
         self._fails = fails
 
@@ -59,9 +63,9 @@ def leave_early(rows: Iterable, *, after: int, **settings) -> list[int]:
         return [next(made).index for _ in range(after)]
 
 
-def finish(rows: Iterable, *, fails: Sequence[int] = (), **settings):
+def finish(rows: Iterable, *, fails: Sequence[int] = (), price=None, **settings):
     """A run to its end; its data set."""
-    pipe = Pipeline(generator=Writer(fails=fails))
+    pipe = Pipeline(generator=Writer(fails=fails, price=price))
     return pipe.generate(rows, verbose=False, **settings)
 
 

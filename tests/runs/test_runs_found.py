@@ -89,6 +89,18 @@ def test_details_say_what_it_took(root):
     assert details.summary().usage == details.usage
 
 
+@pytest.mark.parametrize("price", [None, (1.0, 2.0)])
+def test_a_list_says_what_runs_spent(root, price):
+    """A listed run has the tokens and dollars that its details have; no price, no dollars."""
+    finish(questions(3), price=price)
+    run, details = only(root), runs.show(only(root).name)
+    assert run.spend is not None
+    assert run.spend == details.run.spend == details.figures.spend
+    assert run.spend.usage.completion_tokens == 3 * ACCOUNT.completion_tokens
+    cost = 3 * (ACCOUNT.prompt_tokens + 2 * ACCOUNT.completion_tokens) / 1e6
+    assert run.spend.cost == (None if price is None else pytest.approx(cost))
+
+
 def test_values_that_json_has_no_word_for_do_not_hide_failures(root):
     """Failures are counted in rows with NaN and with lone surrogates, too."""
     rows = [

@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distilabel.progress.wording import as_dollars
+from distilabel.progress.wording import as_count, as_dollars
 from distilabel.untrusted import one_line, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from distilabel.journal import RunInfo
+    from distilabel.journal.figures import Spend
     from distilabel.runs import RunDetails
 
 __all__ = ["print_details", "print_json", "print_list", "size_of"]
@@ -46,7 +47,7 @@ def print_list(runs: Sequence[RunInfo]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("run", overflow="fold")
     table.add_column("state", overflow="fold")
-    for name in ("rows", "calls", "size", "age"):
+    for name in ("rows", "calls", "spend", "size", "age"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
         is_read = not (run.is_locked or run.problem)
@@ -55,6 +56,7 @@ def print_list(runs: Sequence[RunInfo]) -> None:
             Text(_state(run), _STYLES.get(run.state, "red")),
             Text(_rows_of(run)),
             Text(f"{run.calls:,}" if is_read else ""),
+            Text(_spend_of(run)),
             Text(size_of([run]) if is_read else ""),
             Text(_age(run.updated)),
         )
@@ -86,7 +88,9 @@ def size_of(runs: Iterable[RunInfo]) -> str:
 
 
 def _lines(runs: Sequence[RunInfo]) -> list[list[str]]:
-    lines = [["run", "state", "rows", "total_rows", "calls", "bytes", "updated"]]
+    lines = [
+        ["run", "state", "rows", "total_rows", "calls", "bytes", "updated", "tokens", "dollars"]
+    ]
     for run in runs:
         is_read = not (run.is_locked or run.problem)
         figures = [run.rows, run.total_rows, run.calls] if is_read else [None, None, None]
@@ -97,6 +101,7 @@ def _lines(runs: Sequence[RunInfo]) -> list[list[str]]:
                 *("" if figure is None else str(figure) for figure in figures),
                 str(run.size_bytes) if is_read else "",
                 "" if run.updated is None else run.updated.isoformat(timespec="seconds"),
+                *_spend_fields(run),
             ]
         )
     return lines
@@ -163,6 +168,27 @@ def _rows_of(run: RunInfo) -> str:
     if run.is_locked or run.problem:
         return ""
     return f"{run.rows:,}" + ("" if run.total_rows is None else f" of {run.total_rows:,}")
+
+
+def _spend_of(run: RunInfo) -> str:
+    """Dollars; where a price is not known a dash, and the tokens."""
+    if run.spend is None:
+        return ""
+    if run.spend.cost is not None:
+        return as_dollars(run.spend.cost)
+    return f"- ({as_count(_tokens(run.spend))} tokens)"
+
+
+def _spend_fields(run: RunInfo) -> list[str]:
+    """Tokens and dollars for a program; a dash where a price is not known."""
+    if run.spend is None:
+        return ["", ""]
+    cost = run.spend.cost
+    return [str(_tokens(run.spend)), "-" if cost is None else f"{cost:.12g}"]
+
+
+def _tokens(spend: Spend) -> int:
+    return spend.usage.prompt_tokens + spend.usage.completion_tokens
 
 
 def _age(moment: datetime | None) -> str:

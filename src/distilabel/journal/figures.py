@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from distilabel.journal.database import Database
 
-__all__ = ["Figures", "count_figures"]
+__all__ = ["Figures", "Spend", "count_figures", "count_spend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What a run's calls took."""
+
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of all calls, as far as the providers say."""
+    cost: float | None = None
+    """In US dollars; None: the price of some calls is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,11 @@ class Figures:
     """Rows with at least one error."""
     failed_by_cause: Mapping[str, int] = field(default_factory=dict[str, int])
     """Rows by cause; a row with two causes counts under both."""
+
+    @property
+    def spend(self) -> Spend:
+        """Tokens and cost of all calls."""
+        return Spend(self.usage, None if self.usage_without_cost else self.cost)
 
 
 class _Tokens(msgspec.Struct):
@@ -90,6 +105,23 @@ def count_figures(database: Database) -> Figures:
         failed,
         dict(causes.most_common()),
     )
+
+
+def count_spend(database: Database) -> Spend:
+    """Go through the calls alone, for their tokens and cost.
+
+    Raises:
+        JournalCorruptError: one is damaged.
+    """
+    tokens, costs = _Sum(), list[float]()
+    is_priced = True
+    for _, usage, cost in database.each_call(_read_call):
+        tokens.add(usage)
+        if cost is None:
+            is_priced = False
+        else:
+            costs.append(cost)
+    return Spend(tokens.usage, math.fsum(costs) if is_priced else None)
 
 
 class _Sum:

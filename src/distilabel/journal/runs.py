@@ -13,6 +13,7 @@ All of this blocks; in async code, call it in a thread.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from distilabel.journal.directory import (
     last_written,
     run_directories,
 )
+from distilabel.journal.figures import count_spend
 from distilabel.journal.files import JOURNAL_NAME, has_our_header
 from distilabel.journal.known import forget
 from distilabel.journal.lock import LOCK_NAME, RunLock, read_holder
@@ -56,7 +58,7 @@ def describe_run(directory: Path) -> RunInfo:
     try:
         updated = _updated(directory)  # before a WAL is made by looking
         with opened_for_reading(directory / JOURNAL_NAME) as database:
-            return described(directory, database, updated)
+            return replace(described(directory, database, updated), spend=count_spend(database))
     except RunLockedError:
         holder = read_holder(directory)
         return RunInfo(directory, holder=holder, is_locked=True, updated=_updated(directory))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distilabel.journal.description import RunDescription
+    from distilabel.journal.figures import Spend
     from distilabel.journal.lock import LockHolder
 
 __all__ = [
@@ -119,6 +120,8 @@ class RunInfo:
     total_rows: int | None = None
     """None: the source did not know its length."""
     size_bytes: int = 0
+    spend: Spend | None = None
+    """What its calls took; None: it was not looked at, or cannot be read."""
     problem: str = ""
     """Why nothing could be read; empty if all is well."""
     is_damaged: bool = False

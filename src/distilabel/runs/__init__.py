@@ -25,6 +25,7 @@ All of this blocks; in async code, call it in a thread.
 """
 
 from distilabel.journal import RunInfo
+from distilabel.journal.figures import Spend
 from distilabel.runs.cleaning import clean, cleanable, delete
 from distilabel.runs.details import RunDetails, show
 from distilabel.runs.exporting import export
@@ -36,6 +37,7 @@ __all__ = [
     "Relaunch",
     "RunDetails",
     "RunInfo",
+    "Spend",
     "clean",
     "cleanable",
     "delete",

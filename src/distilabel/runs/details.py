@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,6 @@ class RunDetails:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        usage = self.usage
         return {
             **info_to_dict(self.run),
             "stages": [
@@ -94,10 +93,6 @@ class RunDetails:
             "rows_failed": self.rows_failed,
             "failed_by_cause": dict(self.failed_by_cause),
             "calls_by_stage": dict(self.figures.calls_by_stage),
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "cost": self.cost,
             "in_flight_at_end": self.in_flight_at_end,
             "resume_command": self.relaunch.command or None,
             "can_resume": self.relaunch.can_run,
@@ -107,6 +102,7 @@ class RunDetails:
 def info_to_dict(run: RunInfo) -> dict[str, Any]:
     """A line of a list as plain data for JSON. What is not known is None."""
     is_read = run.state in {"finished", "unfinished"}
+    usage = None if run.spend is None else run.spend.usage
     return {
         "name": run.name,
         "directory": str(run.directory),
@@ -115,6 +111,10 @@ def info_to_dict(run: RunInfo) -> dict[str, Any]:
         "rows": run.rows if is_read else None,
         "total_rows": run.total_rows,
         "calls": run.calls if is_read else None,
+        "prompt_tokens": usage and usage.prompt_tokens,
+        "completion_tokens": usage and usage.completion_tokens,
+        "cached_tokens": usage and usage.cached_tokens,
+        "cost": run.spend and run.spend.cost,
         "size_bytes": run.size_bytes if is_read else None,
         "created": run.created and run.created.isoformat(),
         "updated": run.updated and run.updated.isoformat(),
@@ -155,12 +155,13 @@ class OpenedRun:
 
     def details(self) -> RunDetails:
         """All that is known of it; goes through all its records."""
+        figures = count_figures(self.database)
         return RunDetails(
-            self.run,
+            replace(self.run, spend=figures.spend),
             self.description.stages,
-            figures := count_figures(self.database),
+            figures,
             self.in_flight_at_end,
-            None if figures.usage_without_cost else figures.cost,
+            figures.spend.cost,
             relaunch=relaunch_from(self.run, self.description.launch),
             timeline=self.timeline,
         )
