@@ -50,6 +50,8 @@ _DESCRIPTORS_LOW: Final = 1_024
 _TIMEOUT_S: Final = 5.0
 _REPLY_BYTES_MAX: Final = 4 * 2**20
 _REQUIRED: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*>=\s*([0-9.]+)\s*$")
+_FAILED: Final = frozenset({"failed", "updateFailed"})
+_ASLEEP: Final = frozenset({"paused", "scaledToZero"})
 _OPENAI_URL: Final = "https://api.openai.com/v1"
 
 
@@ -269,19 +271,42 @@ def _endpoint(name: str, token: str | None) -> Finding:
         try:
             endpoint = get_inference_endpoint(short, namespace=namespace or None, token=token)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            reason = type(error).__name__ if status is None else f"status {status}"
-            remedy = "look at its name and at HF_TOKEN, which must be allowed to see it"
-            text = f"the endpoint {name} cannot be found: {reason}"
-            found.append(Finding("wrong", "server", text, remedy))
-            return
-        text = f"the endpoint {name} is {endpoint.status}"
-        is_failed = str(endpoint.status).lower() in {"failed", "updatefailed"}
-        remedy = "look at its log on the hub" * is_failed
-        found.append(Finding("wrong" if is_failed else "ok", "server", text, remedy))
+            found.append(_not_seen(name, error))
+        else:
+            found.append(_as_it_is(name, str(endpoint.status)))
 
     asking = Thread(target=ask, daemon=True)
     asking.start()
     asking.join(2 * _TIMEOUT_S)
     late = Finding("wrong", "server", "the hub does not answer", "look at the network and proxies")
     return found[0] if found else late
+
+
+def _not_seen(name: str, error: Exception) -> Finding:
+    """Why the hub does not show an endpoint."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in {401, 403}:
+        text = f"the hub refuses the token for the endpoint {name} (status {status})"
+        remedy = "set HF_TOKEN to a token that may read this namespace's Inference Endpoints"
+        return Finding("wrong", "key", text, remedy)
+    if status == 404:
+        text = f"there is no endpoint {name}, or HF_TOKEN may not see it"
+        remedy = "look at its namespace and name on the hub: -m endpoint:NAMESPACE/NAME"
+        return Finding("wrong", "model", text, remedy)
+    reason = type(error).__name__ if status is None else f"status {status}"
+    remedy = "look at HF_TOKEN, the network and proxies; else try again later"
+    return Finding("wrong", "server", f"the hub does not tell of {name}: {reason}", remedy)
+
+
+def _as_it_is(name: str, status: str) -> Finding:
+    """What the state of an endpoint means for a run."""
+    text = f"the endpoint {name} is {status}"
+    if status in _FAILED:
+        remedy = "look at its log on the hub, mend what it says, and start it there"
+        return Finding("wrong", "server", text, remedy)
+    if status in _ASLEEP:
+        remedy = "nothing to do: a run starts it and waits; it is billed from then on"
+        return Finding("note", "server", text, remedy)
+    if status != "running":
+        return Finding("note", "server", text, "nothing to do: a run waits until it is up")
+    return Finding("ok", "server", text)
