@@ -78,6 +78,115 @@ def test_a_success_never_overfills_the_budget():
     assert health.statistics().budget_tokens == POLICY.budget_tokens
 
 
+def test_a_success_gives_back_what_was_paid_until_it_was_sent():
+    """The backend was well then, so that it was for rows' own failures; what came after is open."""
+    health = Health()
+    assert health.pays(14, since=1.0)
+    assert health.pays(14, since=2.0)
+    assert health.pays(14, since=3.0)
+    assert health.pays(14)
+    health.answered(4.0, 2.0, 1)
+    assert health.statistics().budget_tokens == 500 - 2 * 14
+
+
+def test_the_budget_never_has_more_than_its_ceiling():
+    """Costs that a retry's success gave back already are not added to it once more."""
+    health = Health()
+    assert health.pays(14, since=1.0)
+    health.succeeded(0, retry_cost=14)
+    health.answered(4.0, 2.0, 1)
+    assert health.statistics().budget_tokens == POLICY.budget_tokens
+
+
+def _failing_first(health, *, sent, at):
+    failing = Failing()
+    health.sent(sent, 1)
+    failing.departs(health.sent_count)
+    failing.again(1, at)
+    return failing
+
+
+def test_a_first_failure_is_the_rows_own_if_an_attempt_sent_later_outlives_it_well():
+    """The backend took another attempt after it, and answered that when this one had failed."""
+    health = Health()
+    failing = _failing_first(health, sent=0.0, at=2.0)
+    assert not health.stumbled(1, failing)
+    health.sent(0.0, 2)
+    health.answered(2.0, 0.0, health.sent_count)
+    assert health.stumbled(1, failing)
+    failing.is_backends = True
+    assert not health.stumbled(1, failing)
+
+
+@pytest.mark.parametrize(("number", "came"), [(1, 3.0), (3, 1.9)])
+def test_an_attempt_that_was_sent_before_or_was_back_before_tells_nothing(number, came):
+    """The backend may have gone away after the one, and before the other was due."""
+    health = Health()
+    health.sent(0.0, 2)
+    failing = _failing_first(health, sent=0.0, at=2.0)
+    health.sent(0.0, 3)
+    health.answered(came, 0.0, number)
+    assert not health.stumbled(1, failing)
+
+
+def test_of_the_answers_since_the_one_that_was_sent_last_counts():
+    """Replies that come in another order than that of their requests are all looked at."""
+    health = Health()
+    failing = _failing_first(health, sent=0.0, at=2.0)
+    for number, came in ((9, 1.0), (5, 2.0), (0, 3.0)):
+        health.answered(came, 0.0, number)
+    assert health.is_own(failing)
+
+
+def test_a_probe_that_hangs_is_waited_for_no_longer_than_a_minute():
+    """Then the next one goes, so that a server that is back is found in time."""
+    health = Health()
+    health.circuit_open(0.0)
+    assert _send(health, 1.0)
+    assert health.wait_s(60.9) == POLICY.poll_s
+    assert health.wait_s(61.0) == 0.0
+    assert _send(health, 61.0)
+    health.ended(is_probe=True)
+    assert health.wait_s(62.0) == POLICY.poll_s
+
+
+def test_the_longer_a_circuit_is_open_the_more_rows_may_wait_beside_the_window():
+    """Twice as many after each probe that failed: 8, 16, 32, 64; none while it is closed."""
+    health, now, beside = Health(), 0.0, []
+    assert health.aside_max == 0
+    for _ in range(6):
+        health.circuit_open(now)
+        beside.append(health.aside_max)
+        now += health.wait_s(now)
+    assert beside == [8, 16, 32, 64, 64, 64]
+    health.succeeded(0, retry_cost=0)
+    assert health.aside_max == 0
+
+
+def test_the_last_rows_try_once_more_all_at_once_when_its_time_is_over():
+    """Nobody else will come, so that there is nothing to spare the backend for."""
+    health = Health()
+    _fail(health, 0.0, 1)
+    _fail(health, 0.0, 2)
+    health.circuit_open(0.0)
+    assert not health.is_hopeless(Company(rows=3, is_last=True, window=3))
+    assert not health.is_hopeless(Company(rows=2, is_last=False, window=3))
+    assert health.is_hopeless(Company(rows=2, is_last=True, window=3))
+    health.let_go()
+    assert not health.circuit_open(1800.0)
+    assert _send(health, 1800.0)
+    assert health.wait_s(1800.0) == 0.0
+
+
+def test_more_rows_than_a_run_has_in_hand_when_all_is_well_are_not_failed():
+    """So many that fail alike are more likely to be the server's fault."""
+    health = Health()
+    for row in range(12):
+        _fail(health, 0.0, row)
+    assert not health.is_hopeless(Company(rows=12, is_last=True, window=3))
+    assert health.is_hopeless(Company(rows=12, is_last=True, window=4))
+
+
 def test_an_open_circuit_probes_at_growing_distances_up_to_a_minute():
     """Probes after 1, 2, 4 … 60 s; half an hour without a success gives the server up."""
     health, now, waits = Health(), 0.0, []
@@ -162,12 +271,13 @@ FAILING = Failing(first=10.0, since=12.0)
 def _fail(health, now, row):
     _send(health, now, row)
     health.ended(is_probe=False)
-    health.stumbled(row)
+    health.stumbled(row, Failing())
 
 
 def _succeed(health, now, row):
     _send(health, now, row)
-    health.ended(is_probe=False, answered_since=now)
+    health.answered(now, now, health.sent_count)
+    health.ended(is_probe=False)
     health.succeeded(row, retry_cost=0)
 
 
@@ -233,18 +343,27 @@ def test_two_failures_may_be_by_chance():
 def test_twenty_equal_failures_trip_the_breaker():
     """The twentieth equal failure without a success stops the run."""
     breaker = Breaker()
-    assert [breaker.failed("context_length") for _ in range(20)] == [False] * 19 + [True]
+    trips = [breaker.failed("context_length", row) for row in range(20)]
+    assert trips == [False] * 19 + [True]
 
 
 def test_a_success_or_another_cause_begins_the_count_anew():
     """Failures that differ, or that successes interrupt, are rows' own."""
     breaker = Breaker()
-    for _ in range(19):
-        breaker.failed("context_length")
-    breaker.succeeded()
-    assert not breaker.failed("context_length")
-    for cause in ["a", "b"] * 40:
-        assert not breaker.failed(cause)
+    for row in range(19):
+        breaker.failed("context_length", row)
+    breaker.succeeded(19)
+    assert not breaker.failed("context_length", 20)
+    for row, cause in enumerate(["a", "b"] * 40, start=21):
+        assert not breaker.failed(cause, row)
+
+
+def test_rows_that_were_overtaken_are_not_counted_as_in_a_row():
+    """Those that are tried again and again are done long after the ones behind them went well."""
+    breaker = Breaker()
+    breaker.succeeded(100)
+    assert not any(breaker.failed("http_500", row) for row in range(100))
+    assert [breaker.failed("http_500", row) for row in range(101, 121)].index(True) == 19
 
 
 def test_more_than_half_of_the_last_200_trips_the_breaker():
@@ -253,9 +372,9 @@ def test_more_than_half_of_the_last_200_trips_the_breaker():
     trips = []
     for number in range(400):
         if number % 3 == 0:
-            breaker.succeeded()
+            breaker.succeeded(number)
         else:
-            trips.append(breaker.failed(f"cause {number % 2}"))
+            trips.append(breaker.failed(f"cause {number % 2}", number))
     assert trips.count(True) > 0
     assert trips.index(True) >= 130
 
@@ -265,6 +384,6 @@ def test_one_in_a_hundred_never_trips_the_breaker():
     breaker = Breaker()
     for number in range(10_000):
         if number % 100 == 0:
-            assert not breaker.failed("context_length")
+            assert not breaker.failed("context_length", number)
         else:
-            breaker.succeeded()
+            breaker.succeeded(number)

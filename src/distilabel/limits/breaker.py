@@ -2,7 +2,9 @@
 
 Rules:
 
-- 20 row-fatal failures in a row with the same cause and no success in between stop the run.
+- 20 failures in a row with the same cause and no success in between stop the run. Rows behind which
+  one of the input has gone well do not count: a row that is tried again and again is done long
+  after its neighbours, and at the end of the source such rows are all that is left.
 - So do more than half of the last 200 outcomes.
 - It belongs to one stage of one run: another run begins anew.
 """
@@ -21,25 +23,28 @@ class Breaker:
     """Counts the outcomes of one stage.
 
     >>> breaker = Breaker()
-    >>> [breaker.failed("context_length") for _ in range(20)].index(True)
+    >>> [breaker.failed("context_length", row) for row in range(20)].index(True)
     19
     """
 
     def __init__(self) -> None:
         self._cause = ""
         self._equal = 0
+        self._newest = -1
         self._last: deque[bool] = deque(maxlen=_WINDOW)
         self._failed = 0
 
-    def succeeded(self) -> None:
-        """A call of the stage went well."""
+    def succeeded(self, row: int) -> None:
+        """This row of the input went well in the stage."""
         self._equal = 0
+        self._newest = max(self._newest, row)
         self._push(failed=False)
 
-    def failed(self, cause: str) -> bool:
-        """A call failed for good. True: stop the run."""
-        self._equal = self._equal + 1 if cause == self._cause else 1
-        self._cause = cause
+    def failed(self, cause: str, row: int) -> bool:
+        """This row failed for good. True: stop the run."""
+        if row > self._newest:
+            self._equal = self._equal + 1 if cause == self._cause else 1
+            self._cause = cause
         self._push(failed=True)
         is_half = len(self._last) == _WINDOW and 2 * self._failed > _WINDOW
         return self._equal >= _EQUAL_MAX or is_half

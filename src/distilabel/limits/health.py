@@ -5,11 +5,16 @@ Rules:
 - Paused: nothing is sent before the time that the server named (429, 529). A later, shorter wait
   never shortens an earlier, longer one. Then all go on, as many as the permits allow.
 - Probing: one attempt at a time, the others wait; the first success ends it for all. A backend is
-  probed while it warms up, while its circuit is open, and while a key is under suspicion.
+  probed while it warms up, while its circuit is open, and while a key is under suspicion. A probe
+  of an open circuit that hangs is waited for no longer than for a minute, then the next one goes.
 - The retry budget follows botocore's standard mode (`retries/quota.py` there): 500 tokens, a
   transient retry costs 14, a throttled one 5, a retry that succeeds gives its cost back and a clean
   success gives 1. When it cannot pay, the circuit opens: probes after 1, 2, 4 … 60 s, and no call
   is given up for it.
+- Rows that always fail must not use up that budget. So a success gives back all that was paid until
+  it was sent; and a call whose first failure the backend cannot be blamed for pays nothing for its
+  retries: an attempt that was sent after the failing one, and was not back before it, has
+  succeeded. Neither holds for a 502, 503 or 504: those say that a backend has too much or is away.
 - A row whose attempts are used up is not failed before another one has spoken: if an attempt that
   was sent while this row failed has succeeded, the failure is this row's own; if another row has
   stumbled too, nothing has succeeded since, and nothing is under way that might, the backend is
@@ -22,6 +27,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -39,6 +45,10 @@ ProbeReason: TypeAlias = Literal["warming", "circuit", "suspicion"]
 Verdict: TypeAlias = Literal["open", "row", "run", "alone"]
 """About a suspect row: not decided, its own failure, everybody's, or nobody else can tell."""
 
+_ASIDE_FIRST, _ASIDE_MAX = 8, 64
+"""Rows that may wait for a backend beside those of the window, at first and at most."""
+_PAID_MAX = 100
+"""Payments that are remembered: as many as the budget can make."""
 _BY_CHANCE_MAX = 2
 """Who has failed so often may have done so by chance, just before a backend went away."""
 
@@ -75,10 +85,19 @@ class HealthStatistics:
 class Failing:
     """Since when a call has failed, again and again."""
 
+    is_backends: bool = False
+    """A failure of it said by itself that it is the backend's."""
+    number: int = 0
+    """Which of the backend's attempts failed first, in the order in which they were sent."""
     first: float | None = None
     """Its first failure of all."""
     since: float = 0.0
     """The failure from which on it is not by chance: its second."""
+
+    def departs(self, number: int) -> None:
+        """This attempt is one of its own."""
+        if self.first is None:
+            self.number = number
 
     def again(self, times: int, now: float) -> None:
         """It has failed so many times now."""
@@ -98,6 +117,8 @@ class Company:
     """Another may be taken in hand before one of these is done."""
     is_last: bool = True
     """The source has no more of them."""
+    window: int = 1
+    """How many the run has in hand at most while all is well."""
 
 
 @dataclass(slots=True)
@@ -107,7 +128,13 @@ class _Probing:
     wait_s: float
     """How long to wait after the next probe that fails."""
     until: float = float("-inf")
-    has_probe: bool = False
+    probes: int = 0
+    """Those under way."""
+    probed: float = float("-inf")
+    """When the last of them was sent."""
+    aside: int = _ASIDE_FIRST
+    is_over: bool = False
+    """It has had its time, and those that wait for it may try once more, all of them."""
 
 
 class Health:
@@ -125,7 +152,15 @@ class Health:
         self._probing: _Probing | None = None
         self._tokens = self.policy.budget_tokens
         self._in_flight = 0
-        self._stumblers: set[int] = set()
+        self._paid: deque[tuple[float, int]] = deque(maxlen=_PAID_MAX)
+        """When retries were paid for, and what they cost, since the last that was given back."""
+        self._answers: deque[tuple[int, float]] = deque()
+        """Attempts that succeeded, and when, but for those after which another one succeeded that
+        was sent later."""
+        self.sent_count = 0
+        """Attempts sent so far: the number of the last one."""
+        self._stumblers: dict[int, bool] = {}
+        """Rows that have failed since the last success, and whether by themselves."""
         self._last_sent = self._answered = float("-inf")
         self._last_other = float("-inf")
         self._suspect_row: int | None = None
@@ -141,6 +176,15 @@ class Health:
         """Whether one attempt at a time is sent, to see whether the backend is well."""
         return self._probing is not None
 
+    @property
+    def aside_max(self) -> int:
+        """Rows that may wait beside those of the window; 0: the circuit is closed.
+
+        Twice as many after each probe that failed, up to 64.
+        """
+        probing = self._probing
+        return probing.aside if probing is not None and probing.reason == "circuit" else 0
+
     def is_to_blame(self, now: float, failing: Failing, company: Company) -> bool | None:
         """Whether a row that has failed again and again does so by itself, not for the backend.
 
@@ -148,22 +192,40 @@ class Health:
         """
         may_be_told = self.may_be_told(company)
         since = failing.since if may_be_told or failing.first is None else failing.first
-        if self._answered >= since:
+        if self._answered >= since or (not may_be_told and self.is_own(failing)):
             return True
         if self._in_flight and not self._probing:
             return None
-        if len(self._stumblers) > 1:
+        if self._suspects(company) > 1:
             return False
         is_quiet = now - self._last_sent >= self.policy.other_row_max_s
         return True if is_quiet or not may_be_told else None
 
+    def is_own(self, failing: Failing) -> bool:
+        """Whether the backend was well when the row failed first."""
+        first = failing.first
+        if first is None or failing.is_backends:
+            return False
+        return next((sent for sent, came in self._answers if came >= first), 0) > failing.number
+
+    def _suspects(self, company: Company) -> int:
+        """Rows that have failed and may have done so for the backend."""
+        if not company.is_last:  # another row can tell
+            return len(self._stumblers)
+        return sum(not is_own for is_own in self._stumblers.values())
+
     def failed(self, row: int) -> None:
         """A row has failed by itself: it says nothing about the backend any more."""
-        self._stumblers.discard(row)
+        self._stumblers.pop(row, None)
 
     def may_be_told(self, company: Company) -> bool:
         """Whether a row may come that has not stumbled, and so can tell how the backend is."""
         return company.may_be_joined or company.rows > max(1, len(self._stumblers))
+
+    def is_hopeless(self, company: Company) -> bool:
+        """Whether the rows in hand are the last and few, and none is left that might do better."""
+        is_few = company.rows <= company.window + _ASIDE_FIRST
+        return company.is_last and is_few and not self.may_be_told(company)
 
     def has_stumbled(self, row: int) -> bool:
         """Whether this row has met a transient failure since the last success."""
@@ -175,41 +237,56 @@ class Health:
         until = self._until if probing is None else max(self._until, probing.until)
         if now < until:
             return until - now
-        return self.policy.poll_s if probing is not None and self._is_watching(probing) else 0.0
+        return self.policy.poll_s if probing and self._is_watching(probing, now) else 0.0
 
-    def _is_watching(self, probing: _Probing) -> bool:
+    def _is_watching(self, probing: _Probing, now: float) -> bool:
         """Whether an attempt is under way that will tell how the backend does."""
-        return probing.has_probe or (probing.reason == "suspicion" and self._in_flight > 0)
+        if probing.reason == "suspicion":
+            return self._in_flight > 0
+        if probing.reason == "circuit" and now - probing.probed >= self.policy.probe_max_s:
+            return False
+        return probing.probes > 0 and not probing.is_over
 
     # What happens to attempts.
 
     def sent(self, now: float, row: int) -> bool:
         """An attempt starts. True: it is the probe."""
         self._in_flight += 1
+        self.sent_count += 1
         self._last_sent = now
         if row != self._suspect_row:
             self._last_other = now
         if self._probing is None:
             return False
-        self._probing.has_probe = True
+        self._probing.probes += 1
+        self._probing.probed = now
         return True
 
-    def ended(self, *, is_probe: bool, answered_since: float | None = None) -> None:
+    def ended(self, *, is_probe: bool) -> None:
         """An attempt is over, however it ended. Called once for each `sent`, before its outcome.
 
         Args:
             is_probe: what `sent` said.
-            answered_since: when it was sent, if a complete reply came.
         """
-        if answered_since is not None:
-            self._answered = max(self._answered, answered_since)
         self._in_flight -= 1
         if is_probe and self._probing is not None:
-            self._probing.has_probe = False
+            self._probing.probes = max(0, self._probing.probes - 1)
+
+    def answered(self, now: float, sent: float, number: int) -> None:
+        """A complete reply came to the attempt of this number, which was sent then."""
+        self._answered = max(self._answered, sent)
+        while self._answers and self._answers[-1][0] <= number:
+            self._answers.pop()
+        self._answers.append((number, now))
+        while self._paid and self._paid[0][0] <= sent:
+            self._give_back(self._paid.popleft()[1])
+
+    def _give_back(self, tokens: int) -> None:
+        self._tokens = min(self.policy.budget_tokens, self._tokens + tokens)
 
     def succeeded(self, row: int, *, retry_cost: int) -> None:
         """A complete reply came, after retries that had cost `retry_cost` tokens."""
-        self._tokens = min(self.policy.budget_tokens, self._tokens + (retry_cost or 1))
+        self._give_back(retry_cost or 1)
         if self._suspect_row is not None:
             self._verdict = "row"
         if self._suspect_row == row:
@@ -217,9 +294,10 @@ class Health:
         self._probing = None
         self._stumblers.clear()
 
-    def stumbled(self, row: int) -> None:
-        """A transient failure came for `row`."""
-        self._stumblers.add(row)
+    def stumbled(self, row: int, failing: Failing) -> bool:
+        """A transient failure came for `row`. True: the backend is not to blame for it."""
+        is_own = self._stumblers[row] = self.is_own(failing)
+        return is_own
 
     def throttled(self, now: float, wait_s: float) -> None:
         """The server asked for less, for `wait_s` seconds."""
@@ -231,11 +309,18 @@ class Health:
         probing.until = max(probing.until, now + wait_s)
         return now - probing.since < self.policy.probing_max_s
 
-    def pays(self, cost: int) -> bool:
-        """Take a retry's cost out of the budget; False, and nothing taken, if it is not there."""
+    def pays(self, cost: int, *, since: float | None = None) -> bool:
+        """Take a retry's cost out of the budget; False, and nothing taken, if it is not there.
+
+        Args:
+            cost: in tokens.
+            since: a success that was sent from then on gives it back; None: none does.
+        """
         if self._tokens < cost:
             return False
         self._tokens -= cost
+        if cost and since is not None:
+            self._paid.append((since, cost))
         return True
 
     def circuit_open(self, now: float) -> bool:
@@ -244,10 +329,17 @@ class Health:
         Failures that come while nothing may be sent were sent before, and tell nothing new.
         """
         probing = self._probe("circuit", now)
-        if now >= probing.until:
+        if now >= probing.until and not probing.is_over:
+            if probing.until > float("-inf"):
+                probing.aside = min(_ASIDE_MAX, 2 * probing.aside)
             probing.until = now + probing.wait_s
             probing.wait_s = min(self.policy.probe_max_s, 2 * probing.wait_s)
         return now - probing.since < self.policy.probing_max_s
+
+    def let_go(self) -> None:
+        """The backend has had its time, and nobody is left but those that wait for it."""
+        if self._probing is not None:
+            self._probing.is_over, self._probing.until = True, float("-inf")
 
     # A key under suspicion.
 

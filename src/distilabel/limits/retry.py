@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["RetryPolicy", "RetryState"]
 
 
+_RETRIES_AFTER_OUTAGE = 2
+"""Retries of a call that had used up its own when the backend went away."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often, and how long. The numbers are those of `docs/design/failures.md`."""
@@ -64,6 +68,10 @@ class RetryState:
     """Since when it has failed."""
     spent: int = field(default=0)
     """What its retries have taken out of the backend's budget."""
+
+    def acquitted(self) -> None:
+        """Its failures were the backend's. It has some attempts again for when that is well."""
+        self.transient = max(0, self.policy.transient_retries_max - _RETRIES_AFTER_OUTAGE)
 
     def wait_s(self, error: CallError, chance: random.Random) -> float | None:
         """Seconds to wait before the next attempt; None: give up.

@@ -169,6 +169,7 @@ async def _send(
         context.flight.departed()
         account.departed()
         sent = get_running_loop().time()
+        state.failing.departs(llm.gate.sent_count)
         try:
             _pass("before_send")
             reply = await llm.attempt(call)
@@ -244,15 +245,15 @@ async def _wait_s(llm: LLM, error: CallError, state: RetryState, context: CallCo
 async def _after_stumbling(
     llm: LLM, error: TransientError, state: RetryState, context: CallContext
 ) -> float:
-    cost = llm.gate.stumbled(error, context)
     wait_s = state.wait_s(error, llm.chance)
     state.failing.again(state.transient, get_running_loop().time())
+    cost = llm.gate.stumbled(error, state.failing, context)
     if wait_s is None:
         if await llm.gate.is_to_blame(error, state.failing, context):
             raise error
-        state.transient, cost = 0, None
+        state.acquitted()
+        cost = None
     if cost is None:  # the gate lets it wait
-        context.flight.set_aside(context.row_index)
         return 0.0
     state.spent += cost
     return wait_s or 0.0

@@ -82,10 +82,13 @@ class ControlStatistics:
 class Ticket:
     """An attempt that may be made."""
 
-    __slots__ = ("is_probe", "sent", "sent_at", "tokens")
+    __slots__ = ("is_probe", "number", "sent", "sent_at", "tokens")
 
-    def __init__(self, is_probe: bool, sent: Sent | None, sent_at: float, tokens: float) -> None:
+    def __init__(
+        self, is_probe: bool, number: int, sent: Sent | None, sent_at: float, tokens: float
+    ) -> None:
         self.is_probe = is_probe
+        self.number = number
         self.sent = sent
         self.sent_at = sent_at
         self.tokens = tokens
@@ -172,7 +175,8 @@ class Control:
                     tokens = self.rate.estimate(_characters(call.prompt), call.num_generations)
                 self.rate.sent(now, tokens)
             is_probe = self.health.sent(now, row)
-            return Ticket(is_probe, self.adaptive.sent(now) if is_adaptive else None, now, tokens)
+            adaptive = self.adaptive.sent(now) if is_adaptive else None
+            return Ticket(is_probe, self.health.sent_count, adaptive, now, tokens)
 
     def succeeded(self, now: float, ticket: Ticket, reply: Reply, *, lost_s: float = 0.0) -> None:
         """A complete reply came; the client itself was held up for `lost_s` meanwhile."""
@@ -182,7 +186,8 @@ class Control:
         else:
             each = sum(map(len, texts)) / (4 * len(texts) or 1)
         with self.lock:
-            self._ended(ticket, is_answered=True)
+            self.health.answered(now, ticket.sent_at, ticket.number)
+            self._ended(ticket)
             if ticket.tokens:
                 read = 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
                 self.rate.settled(ticket.tokens, read or ticket.tokens)
@@ -246,9 +251,8 @@ class Control:
         rate_s = self.rate.wait_s(now)
         return max(wait_s, min(rate_s, _SETTLED_EACH_S) if self.rate.counts_tokens else rate_s)
 
-    def _ended(self, ticket: Ticket, *, is_answered: bool = False) -> None:
-        answered_since = ticket.sent_at if is_answered else None
-        self.health.ended(is_probe=ticket.is_probe, answered_since=answered_since)
+    def _ended(self, ticket: Ticket) -> None:
+        self.health.ended(is_probe=ticket.is_probe)
         if ticket.sent is not None:
             self.adaptive.ended()
 

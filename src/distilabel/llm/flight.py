@@ -46,8 +46,9 @@ class Flight:
         self.is_stopped = False
         self.company: Callable[[], Company] = Company
         """The rows that the run has in hand."""
-        self.set_aside: Callable[[int], None] = lambda row: None  # noqa: ARG005
-        """Called with a row that waits for a server that does not answer well."""
+        self.set_aside: Callable[[int, int], None] = lambda row, at_most: None  # noqa: ARG005
+        """Called with a row that waits for a server that does not answer well, and with how many
+        rows may do so beside those of the window."""
 
     @property
     def under_way(self) -> int:

@@ -6,7 +6,8 @@ Rules:
 - Where nothing holds attempts back, a permit is all that is asked for. Otherwise they stand in line
   for their turn, and only the first of the line looks at the clock: however many wait, each attempt
   that leaves costs the same. Where one attempt is to tell how the backend is, a row that has not
-  stumbled goes first.
+  stumbled goes first, and of several the one that is furthest down the source: neighbours may have
+  in common what the backend cannot take.
 - What an attempt says about the backend is told to its `Control`; what may be sent follows from it.
   Objects that call the same backend have a gate each and one control.
 """
@@ -51,6 +52,10 @@ NO_FILES_LEFT = "too_many_files"
 """The cause of a failure to connect because this process has too many files open."""
 
 
+_BACKENDS_OWN = frozenset({502, 503, 504})
+"""Statuses of a backend that has too much to do, or is away (RFC 9110, section 15.6)."""
+
+
 class Gate:
     """Lets attempts of one object through as its permits and the backend allow.
 
@@ -77,7 +82,8 @@ class Gate:
         self.ceiling = ceiling
         self.rates = rates
         self._is_warned = False
-        self._fresh_waiting = 0
+        self._fresh: list[int] = []
+        """Rows that wait and have not stumbled, one entry for each call."""
         self.join(Control(health))
 
     def join(self, control: Control) -> None:
@@ -110,6 +116,11 @@ class Gate:
     def limits(self) -> ControlStatistics:
         """The backend's adaptive limit and rates at this moment."""
         return self._control.statistics()
+
+    @property
+    def sent_count(self) -> int:
+        """Attempts that the backend has been sent so far."""
+        return self._health.sent_count
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """A reply has `x-ratelimit-*` headers."""
@@ -144,26 +155,32 @@ class Gate:
     async def _wait_for_turn(
         self, pool: PermitPool | None, context: CallContext, call: Call | None
     ) -> Ticket:
-        is_fresh = not self._health.has_stumbled(context.row_index)
-        self._fresh_waiting += is_fresh
+        row = context.row_index
+        is_fresh = not self._health.has_stumbled(row)
+        if is_fresh:
+            self._fresh.append(row)
         try:
             while True:
+                if aside_max := self._health.aside_max:
+                    context.flight.set_aside(row, aside_max)
                 async with self._turn:
-                    ticket = await self._take_turn(pool, context, call, is_fresh=is_fresh)
+                    ticket = await self._take_turn(pool, context, call)
                     if ticket is not None:
                         return ticket
         finally:
-            self._fresh_waiting -= is_fresh
+            if is_fresh:
+                self._fresh.remove(row)
 
     async def _take_turn(
-        self, pool: PermitPool | None, context: CallContext, call: Call | None, *, is_fresh: bool
+        self, pool: PermitPool | None, context: CallContext, call: Call | None
     ) -> Ticket | None:
         """An attempt, as soon as one may be made; None: another row of the line goes before."""
         while True:
             # The clock ends a wait, or a probe in another event loop: no event could tell.
             while wait_s := self._control.wait_s(get_running_loop().time()):  # noqa: ASYNC110
                 await anyio.sleep(wait_s)
-            if self._fresh_waiting and not is_fresh and self._health.is_probing:
+            is_first = not self._fresh or context.row_index == max(self._fresh)
+            if self._health.is_probing and not is_first:
                 return None
             ticket = await self._admit(pool, context, call)
             if ticket is not None:
@@ -260,16 +277,22 @@ class Gate:
             may_go_on = self._health.warming(get_running_loop().time(), wait_s)
         self._give_up_unless(may_go_on, error)
 
-    def stumbled(self, error: CallError, context: CallContext) -> int | None:
+    def stumbled(self, error: CallError, failing: Failing, context: CallContext) -> int | None:
         """Note a transient failure. Returns its retry's cost; None: the circuit is open.
 
         Raises:
             CallError: the circuit has been open for too long.
         """
-        cost = self._health.policy.transient_cost
+        health, since = self._health, None
+        if error.status in _BACKENDS_OWN:
+            failing.is_backends = True
+        if not failing.is_backends:
+            since = get_running_loop().time()
         with self._lock:
-            self._health.stumbled(context.row_index)
-            if not self._health.is_probing and self._health.pays(cost):
+            cost = (
+                0 if health.stumbled(context.row_index, failing) else health.policy.transient_cost
+            )
+            if not health.is_probing and health.pays(cost, since=since):
                 return cost
         self._open_circuit(error, context.flight)
         return None
@@ -316,7 +339,9 @@ class Gate:
         with self._lock:
             is_news = not self._health.is_probing
             may_go_on = self._health.circuit_open(get_running_loop().time())
-            is_hopeless = company.is_last and not self._health.may_be_told(company)
+            is_hopeless = self._health.is_hopeless(company)
+            if not may_go_on and is_hopeless:
+                self._health.let_go()
         if not may_go_on and is_hopeless:
             raise error
         self._give_up_unless(may_go_on, error)

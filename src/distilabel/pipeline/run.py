@@ -10,7 +10,8 @@ Rules:
   worker is added only when none is waiting.
 - There is no barrier: a row goes to the labeller the moment its own generations are in.
 - A row that waits for a server that does not answer well leaves its place in the window to another
-  one, and its slot: at most `_ASIDE_MAX` do.
+  one, and its slot: as many do as the backend's health allows. If all of the window waited, no
+  other row could tell whether it is the server that fails, or they.
 - Before its last stage a row takes an output slot, which is given back when the consumer takes the
   row. There are twice as many as that stage has permits. So a slow consumer stops the last stage,
   then the window fills, then no row is pulled.
@@ -81,10 +82,6 @@ _SLACK = 2
 """Rows for each permit: with one, a stage idles whenever the other is ahead (3 % of the time in
 `benchmarks/efficiency.py`); with two, nothing was left to gain."""
 
-_ASIDE_MAX = 8
-"""Rows that may wait for a server beside those of the window. If all of the window did, no other
-row could tell whether it is the server that fails, or they."""
-
 
 @dataclass(frozen=True, slots=True)
 class RunStatistics:
@@ -152,6 +149,7 @@ class Run:
         self._started = self._now()
         self._timekeeper = Timekeeper(self._tally, plan.stages, journal, self._now)
         self._aside: set[int] = set()
+        self._aside_max = 0
         self._flight.company = self._company
         self._flight.set_aside = self._set_aside
 
@@ -165,9 +163,10 @@ class Run:
     def _follow_limits(self) -> None:
         """A stage has other permits than before. Called in any thread."""
         rooms = self._rooms()
-        self._window.resize(sum(rooms) + len(self._aside))
+        aside = min(len(self._aside), self._aside_max)
+        self._window.resize(sum(rooms) + aside)
         if self._slots is not None:
-            self._slots.resize(rooms[-1] + len(self._aside))
+            self._slots.resize(rooms[-1] + aside)
         if any(self._is_news(*stage) for stage in self.plan.stages):
             self._loop.call_soon_threadsafe(self._tell_limits)
 
@@ -302,11 +301,13 @@ class Run:
     def _company(self) -> Company:
         window = self._window.statistics()
         has_room = window.in_use < window.limit and not self._is_source_at_end
-        return Company(self._pending, has_room, self._is_source_at_end)
+        is_last, places = self._is_source_at_end, sum(self._rooms())
+        return Company(self._pending, has_room, is_last, places)
 
-    def _set_aside(self, index: int) -> None:
-        if len(self._aside) < _ASIDE_MAX:
+    def _set_aside(self, index: int, at_most: int) -> None:
+        if index not in self._aside or at_most != self._aside_max:
             self._aside.add(index)
+            self._aside_max = at_most
             self._follow_limits()
 
     async def _work_on_rows(self, workers: TaskGroup) -> None:

@@ -299,8 +299,8 @@ def _watch(breaker: Breaker, stage: StageName, draft: Draft) -> None:
     """
     failed = next((e for e in draft.errors if e.stage == stage and _is_fatal(e)), None)
     if failed is None:
-        breaker.succeeded()
-    elif breaker.failed(failed.cause):
+        breaker.succeeded(draft.index)
+    elif breaker.failed(failed.cause, draft.index):
         raise RunFatalError(
             f"too many rows fail in the {stage}, so the run stops before it spends the others. "
             f"The last one: {failed.message}",

@@ -76,7 +76,7 @@ def test_an_outage_of_ten_minutes(way, permits, record_property, caplog):
         f"{way:13} {permits:3} permits: {probes:3} requests in the outage, first row "
         f"{late_s:.0f} s after it, then {len(after) / 30 / full:.2f} of full speed"
     )
-    assert probes <= 100
+    assert probes <= 2 * permits + 50  # what was on its way before anybody could know, and probes
     assert len(after) >= 0.95 * 30 * full
 
 
