@@ -32,6 +32,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from distilabel.naming import named
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -193,7 +195,7 @@ class RunLockedError(JournalError):
         since = "" if holder_since is None else f", since {holder_since:%Y-%m-%d %H:%M:%S %Z}"
         super().__init__(
             f"the run directory {directory} is in use by {who}{where}{since}. "
-            f"Wait for its end, stop it, or choose another checkpoint_dir.",
+            "Wait for its end, stop it, or choose another " + named("checkpoint_dir") + ".",
             path=directory,
         )
         self.directory = directory

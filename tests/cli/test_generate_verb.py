@@ -306,6 +306,9 @@ def test_a_ceiling_on_cost_holds(run, model, prompts, provider):
     )
     assert code == 1
     assert "$1.50" in err.splitlines()[-1]
+    assert "distilabel: --max-cost is $1.50" in err.splitlines()[-1]
+    assert "Once more with --max-cost " in err.splitlines()[-1]
+    assert "max_cost" not in err
     assert provider.ledger.paid < 6
 
 
@@ -331,7 +334,26 @@ MISTAKES = {
     "resume": (("{file}", "-m", "{model}", "--resume", "maybe"), "resume"),
     "output": (("{file}", "-m", "{model}", "-o", "out.xlsx"), ".jsonl, .parquet, .csv"),
     "price": (("{file}", "-m", "{model}", "--price", "cheap"), "is no price"),
-    "unpriced": (("{file}", "-m", "{model}", "--max-cost", "1"), "price"),
+    "unpriced": (
+        ("{file}", "-m", "{model}", "--max-cost", "1"),
+        "distilabel: --max-cost needs the price of the generator's",
+    ),
+    "how-to-price": (
+        ("{file}", "-m", "{model}", "--max-cost", "1"),
+        "what costs nothing by the token is --price 0,0.",
+    ),
+    "writer-price": (
+        ("{file}", "-m", "{model}", "--max-cost", "1"),
+        "Say it: --price 0.15,0.60, in US dollars per million tokens;",
+    ),
+    "labeller-price": (
+        ("{file}", "-m", "{model}", "--max-cost", "1", "--price", "0,0", "--labeller", "{model}"),
+        "Say it: --labeller-price 0.15,0.60,",
+    ),
+    "ceiling": (
+        ("{file}", "-m", "{model}", "--max-cost", "-1"),
+        "distilabel: --max-cost must be an amount of US dollars of more than 0, not -1.0.",
+    ),
 }
 
 

@@ -14,12 +14,15 @@ import distilabel
 import distilabel.cli.demo
 from distilabel.cli.app import app
 from distilabel.errors import (
+    BudgetExceededError,
     ConfigurationError,
     DistilabelError,
     MissingDependencyError,
     RunFatalError,
 )
+from distilabel.naming import named
 from distilabel.testing.serving import READY
+from distilabel.types import RunSummary
 
 
 def test_the_version_is_told(run):
@@ -87,6 +90,44 @@ def test_what_goes_wrong_is_one_line(monkeypatch, error, code):
     assert result.stderr.startswith("distilabel: ")
     assert result.stderr.count("\n") == 1
     assert "\x1b" not in result.stderr
+
+
+def test_an_error_names_options(monkeypatch):
+    """What an error names as an argument of Python is said as the option that it is here."""
+    error = BudgetExceededError(
+        "Raise " + named("max_cost", "2") + "; " + named("timeout") + " stays.",
+        summary=RunSummary(),
+        max_cost=1.0,
+        spent=1.0,
+        needed=1.0,
+    )
+
+    def broken(options):
+        raise error
+
+    monkeypatch.setattr(distilabel.cli.demo, "run_demo", broken)
+    said = CliRunner().invoke(app, ["demo"]).stderr
+    assert said == "distilabel: Raise --max-cost 2; timeout stays.\n"
+    assert str(error) == "Raise max_cost=2; timeout stays."
+
+
+@pytest.mark.parametrize("key", ["OPENAI_API_KEY", "HF_TOKEN"])
+def test_a_key_that_is_missing_is_asked_for_in_words_of_the_command_line(
+    monkeypatch, tmp_path, key
+):
+    """Without a key it is said which variable to set, and no argument of Python."""
+    (tmp_path / "p.jsonl").write_text('{"input": "Why?"}\n')
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+    model = "openai:gpt-4o" if key == "OPENAI_API_KEY" else "endpoint:me/mine"
+    result = CliRunner().invoke(app, ["generate", "p.jsonl", "-m", model, "-q"])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+    assert key in result.stderr
+    assert "key_env in a .yaml file" in result.stderr
+    assert "=" not in result.stderr
 
 
 BUG = """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from distilabel.errors import ConfigurationError, DistilabelError, MissingDependencyError
+from distilabel.naming import spelled
 from distilabel.untrusted import one_line
 
 if TYPE_CHECKING:
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["clean_end", "say"]
 
 _LINE_MAX: Final = 2_000
+
+
+_OPTIONS: Final = {
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            "checkpoint_dir",
+            "labeller_price",
+            "max_cost",
+            "max_new_tokens",
+            "num_generations",
+            "price",
+            "resume",
+        )
+    },
+    "base_url": "its URL as the model, http://HOST:PORT/v1#NAME",
+    "openai_api_key": "key_env in a .yaml file",
+    "token": "key_env in a .yaml file",
+}
+"""What the command line has for arguments that messages name."""
 
 
 @contextmanager
@@ -38,11 +59,17 @@ def clean_end() -> Generator[None]:
         say("stopped")
         raise typer.Exit(130) from None
     except (ConfigurationError, MissingDependencyError) as error:
-        say(str(error))
+        say(_in_options(error))
         raise typer.Exit(2) from None
     except DistilabelError as error:
-        say(str(error))
+        say(_in_options(error))
         raise typer.Exit(1) from None
+
+
+def _in_options(error: Exception) -> str:
+    """An error's message, with options of the command line for arguments of Python."""
+    message = error.args[0] if error.args else ""
+    return spelled(message, _OPTIONS) if isinstance(message, str) else str(error)
 
 
 def say(text: str) -> None:

@@ -21,6 +21,7 @@ from distilabel.limits.spending import prompt_tokens_max
 from distilabel.llm.failures import failure_of
 from distilabel.llm.http import HttpLLM, checked_key, hidden, hidden_headers
 from distilabel.llm.replies import read_chat_completion
+from distilabel.naming import named
 from distilabel.transport.openai_lane import OpenAIClientLane, is_openai_client
 from distilabel.types import Usage
 
@@ -133,7 +134,11 @@ class OpenAILLM(HttpLLM):
         if client is None and key is None and self._is_openai:
             raise MissingKeyError(
                 "OpenAI needs an API key and none was given. Set the environment variable "
-                "OPENAI_API_KEY, or pass openai_api_key=. For another server, pass base_url=."
+                "OPENAI_API_KEY, or pass "
+                + named("openai_api_key", python="openai_api_key=")
+                + ". For another server, pass "
+                + named("base_url", python="base_url=")
+                + "."
             )
         super().__init__(
             task,

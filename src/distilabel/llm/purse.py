@@ -30,6 +30,7 @@ from distilabel.errors import (
     WarmingError,
 )
 from distilabel.limits.spending import Rates, Spending, picodollars
+from distilabel.naming import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -187,9 +188,11 @@ class Purse:
 def unbounded(llm: LLM) -> str:
     """What to say of a backend whose calls have no worst case."""
     return (
-        f"max_cost needs to know what a call to {llm.model_name} can cost at most, and that is not "
-        f"known: set the backend's max_new_tokens, or override its tokens_max(call); a prompt that "
-        f"holds more than text has no bound."
+        named("max_cost")
+        + f" needs to know what a call to {llm.model_name} can cost at most, and that is not "
+        "known: set the backend's "
+        + named("max_new_tokens")
+        + ", or override its tokens_max(call); a prompt that holds more than text has no bound."
     )
 
 

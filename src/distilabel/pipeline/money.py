@@ -17,6 +17,7 @@ from distilabel.errors import BudgetExceededError, ConfigurationError
 from distilabel.limits.prices import PRICES_AS_OF
 from distilabel.limits.spending import dollars, picodollars
 from distilabel.llm.purse import Purse, unbounded
+from distilabel.naming import named
 from distilabel.pipeline.telling import where_it_is_kept
 from distilabel.progress.wording import as_dollars
 from distilabel.types import Call
@@ -43,17 +44,26 @@ def check_ceiling(plan: Plan, settings: RunSettings, first_row: InputRow | None)
         return
     for stage, llm in plan.stages:
         if llm.price is None:
-            raise ConfigurationError(
-                f"max_cost needs the price of the {stage}'s {llm.model_name}, and it is not known "
-                f"(the list, of {PRICES_AS_OF:%Y-%m-%d}, is for OpenAI's own server). Say it: "
-                f"{type(llm).__name__}(…, price=Price(input=0.15, output=0.60)), in US dollars per "
-                f"million tokens; what costs nothing by the token is Price(0, 0)."
-            )
+            raise ConfigurationError(_unpriced(stage, llm))
         if llm.tokens_max(Call("")) is None:
             raise ConfigurationError(unbounded(llm))
     prompt = _first_prompt(plan.stages[0][1], first_row)
     if prompt is not None:
         _check_first_call(plan, settings, prompt)
+
+
+def _unpriced(stage: StageName, llm: LLM) -> str:
+    price = "labeller_price" if stage == "labeller" else "price"
+    example = f"{type(llm).__name__}(…, price=Price(input=0.15, output=0.60))"
+    return (
+        named("max_cost")
+        + f" needs the price of the {stage}'s {llm.model_name}, and it is not known (the list, of "
+        f"{PRICES_AS_OF:%Y-%m-%d}, is for OpenAI's own server). Say it: "
+        + named(price, "0.15,0.60", python=example)
+        + ", in US dollars per million tokens; what costs nothing by the token is "
+        + named(price, "0,0", python="Price(0, 0)")
+        + "."
+    )
 
 
 def _first_prompt(llm: LLM, row: InputRow | None) -> PromptText | None:
@@ -76,9 +86,10 @@ def _check_first_call(plan: Plan, settings: RunSettings, prompt: PromptText) -> 
         raise ConfigurationError(unbounded(llm))
     if worst > picodollars(settings.max_cost):
         raise ConfigurationError(
-            f"max_cost is {as_dollars(settings.max_cost)}, and the first row's first call to "
-            f"{llm.model_name} may alone cost {as_dollars(dollars(worst))}. Raise max_cost, or "
-            f"lower the backend's max_new_tokens or num_generations."
+            named("max_cost")
+            + f" is {as_dollars(settings.max_cost)}, and the first row's first call to "
+            f"{llm.model_name} may alone cost {as_dollars(dollars(worst))}. Raise it, or lower the "
+            "backend's " + named("max_new_tokens") + " or " + named("num_generations") + "."
         )
 
 
@@ -140,12 +151,15 @@ def budget_exceeded(
     rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
     kept = "Nothing is kept, as checkpoints are off."
     if directory is not None:
-        kept = f"{where_it_is_kept(directory)} with a higher max_cost."
+        kept = f"{where_it_is_kept(directory)} with a higher " + named("max_cost") + "."
     return BudgetExceededError(
-        f"max_cost is {as_dollars(max_cost)}, {as_dollars(spent)} of it is spent, and the next "
-        f"call may cost {as_dollars(needed)}, so it was not sent: {rows} rows are done, with "
-        f"{summary.calls:,} calls. Once more with max_cost={_rounded_up(spent + needed)} or more "
-        f"goes on. {kept}",
+        named("max_cost")
+        + f" is {as_dollars(max_cost)}, {as_dollars(spent)} of it is spent, and the next call may "
+        f"cost {as_dollars(needed)}, so it was not sent: {rows} rows are done, with "
+        f"{summary.calls:,} calls. Once more with "
+        + named("max_cost", _rounded_up(spent + needed))
+        + " or more goes on. "
+        + kept,
         summary=summary,
         max_cost=max_cost,
         spent=spent,

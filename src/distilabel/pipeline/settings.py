@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from distilabel.errors import ConfigurationError
 from distilabel.journal import Durability
+from distilabel.naming import named
 from distilabel.types import OnError, Resume
 
 if TYPE_CHECKING:
@@ -53,18 +54,20 @@ class RunSettings:
 
 def _at_least_one(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+        raise ConfigurationError(
+            named(name) + f" must be a whole number of at least 1, not {value!r}"
+        )
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        raise ConfigurationError(named(name) + f" must be one of {', '.join(known)}, not {value!r}")
 
 
 def _amount(name: str, value: object) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
         return
     raise ConfigurationError(
-        f"{name} must be an amount of US dollars of more than 0, not {value!r}. For no ceiling, "
-        f"leave it out."
+        named(name) + f" must be an amount of US dollars of more than 0, not {value!r}. For no "
+        f"ceiling, leave it out."
     )

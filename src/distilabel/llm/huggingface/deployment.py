@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from distilabel.errors import ConfigurationError, MissingKeyError, RunFatalError, TransientError
 from distilabel.limits import PermitPool
+from distilabel.naming import named
 from distilabel.transport.lane import bare
 
 if TYPE_CHECKING:
@@ -156,8 +157,9 @@ def _found_token() -> str:
     token = huggingface_hub.get_token()
     if not token:
         raise MissingKeyError(
-            "an Inference Endpoint needs a Hugging Face token and none was found. Pass token=, "
-            "set the environment variable HF_TOKEN, or run `hf auth login`."
+            "an Inference Endpoint needs a Hugging Face token and none was found. Pass "
+            + named("token", python="token=")
+            + ", set the environment variable HF_TOKEN, or run `hf auth login`."
         )
     return token
 
