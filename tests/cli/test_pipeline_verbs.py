@@ -197,7 +197,8 @@ def test_estimate_of_standard_input_is_refused(run, keyed):
     """What can be read only once is refused, in one line."""
     code, _, err = run("estimate", "-", "-m", "openai:gpt-4o-mini", stdin=subprocess.DEVNULL)
     assert (code, err.count("\n")) == (2, 1)
-    assert "read once" in err
+    assert err.startswith("distilabel: standard input can be read once")
+    assert "name that" in err
 
 
 def test_a_reader_that_goes_away_is_no_failure(start, keyed, tmp_path):

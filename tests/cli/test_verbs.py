@@ -130,6 +130,17 @@ def test_a_key_that_is_missing_is_asked_for_in_words_of_the_command_line(
     assert "=" not in result.stderr
 
 
+def test_a_directory_that_cannot_be_is_told_with_its_option(monkeypatch, tmp_path):
+    """A run directory below a file is refused in words of the command line."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.jsonl").write_text('{"input": "Why?"}\n')
+    command = ["generate", "p.jsonl", "-m", "http://127.0.0.1:1/v1#m", "-q"]
+    result = CliRunner().invoke(app, [*command, "--checkpoint-dir", "p.jsonl/run"])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert "Choose another --checkpoint-dir, or set DISTILABEL_RUNS." in result.stderr
+
+
 BUG = """
 import sys
 import distilabel.cli.demo

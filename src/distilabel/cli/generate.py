@@ -214,6 +214,11 @@ def estimate(
         from distilabel.cli.inputs import open_rows
 
         recipe = _recipe(options)
+        if recipe.input == "-":
+            raise ConfigurationError(
+                "standard input can be read once, and `generate` after this would lack the rows of "
+                "the sample. Write the rows to a file, such as prompts.jsonl, and name that."
+            )
         pipe = recipe.pipeline()
         found = pipe.estimate(
             open_rows(recipe),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 from distilabel.journal.records import CallRecord, RowRecord
+from distilabel.naming import named
 
 __all__ = [
     "BLOB_BYTES_MAX",
@@ -284,7 +285,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, makes_tables: bool) 
     if application_id != APPLICATION_ID:
         raise JournalCorruptError(
             f"{path} is a database of another program. Nothing was changed; choose another "
-            f"checkpoint_dir.",
+            + named("checkpoint_dir")
+            + ".",
             path=path,
         )
     _check_format(connection, path)
@@ -298,7 +300,7 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     if version != _FORMAT:
         raise JournalError(
             f"{path} has format {version}; this version of distilabel reads format {_FORMAT}. Use "
-            f"the version that wrote it, or another checkpoint_dir.",
+            "the version that wrote it, or another " + named("checkpoint_dir") + ".",
             path=path,
         )
 
@@ -333,11 +335,12 @@ def _set_durability(connection: sqlite3.Connection, durability: Durability) -> N
 def _unusable(path: Path, error: Exception) -> JournalError:
     """The error for a file that is sound, as far as we know, and cannot be used now."""
     primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    advice = "Make room on the disk, or mend it, or choose another checkpoint_dir"
+    advice: str = "Make room on the disk, or mend it, or choose another " + named("checkpoint_dir")
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         advice = "Another program has it open: close it there"
     return JournalError(
-        f"{path} cannot be opened: {error}. Nothing was spent. {advice}, and run again.", path=path
+        f"{path} cannot be opened: {error}. Nothing was spent. " + advice + ", and run again.",
+        path=path,
     )
 
 

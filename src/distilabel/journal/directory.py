@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from distilabel.errors import JournalError
 from distilabel.journal.files import JOURNAL_NAME
 from distilabel.journal.lock import LOCK_NAME
+from distilabel.naming import named
 
 if TYPE_CHECKING:
     from distilabel.journal.state import RunIdentity
@@ -71,7 +72,8 @@ def make_directory(directory: Path, *, may_be_link: bool = False) -> None:
     except OSError as error:
         raise JournalError(
             f"the run directory {directory} cannot be made: {error.strerror}. Choose another "
-            f"checkpoint_dir, or set {_ROOT_VARIABLE}.",
+            + named("checkpoint_dir")
+            + f", or set {_ROOT_VARIABLE}.",
             path=directory,
         ) from error
     if not stat.S_ISDIR(status.st_mode):
@@ -97,7 +99,8 @@ def new_directory(root: Path, identity: RunIdentity) -> Path:
         except OSError as error:
             raise JournalError(
                 f"the run directory {directory} cannot be made: {error.strerror}. Choose a "
-                f"checkpoint_dir, or set {_ROOT_VARIABLE}.",
+                + named("checkpoint_dir")
+                + f", or set {_ROOT_VARIABLE}.",
                 path=directory,
             ) from error
         else:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from distilabel import failpoints
 from distilabel.errors import JournalCorruptError, JournalError
+from distilabel.naming import named
 
 __all__ = [
     "APPLICATION_ID",
@@ -92,7 +93,9 @@ def make_file(path: Path, *, create: bool, is_durable: bool) -> bool:
     except OSError as error:
         link = " (a symbolic link)" if error.errno == errno.ELOOP else ""
         raise JournalError(
-            f"{path} cannot be opened{link}: {error.strerror}. Choose another checkpoint_dir.",
+            f"{path} cannot be opened{link}: {error.strerror}. Choose another "
+            + named("checkpoint_dir")
+            + ".",
             path=path,
         ) from error
     is_new = os.fstat(fd).st_size == 0

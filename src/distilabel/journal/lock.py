@@ -38,6 +38,7 @@ import msgspec
 
 from distilabel.errors import JournalError, RunLockedError
 from distilabel.journal.in_flight import COUNTER_BYTES, InFlight
+from distilabel.naming import named
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -185,7 +186,7 @@ def _is_won(fd: int, directory: Path) -> bool:
     except OSError as error:
         raise JournalError(
             f"the file system of {directory} cannot lock files ({error.strerror}). "
-            f"Choose a checkpoint_dir on a local disk.",
+            "Choose a " + named("checkpoint_dir") + " on a local disk.",
             path=directory,
         ) from error
     return True
@@ -209,7 +210,7 @@ def _prepare(fd: int, path: Path, holder: LockHolder) -> InFlight:
     except OSError as error:
         raise JournalError(
             f"{path} cannot be written: {error.strerror}. Nothing was spent; make room, or choose "
-            f"another checkpoint_dir.",
+            "another " + named("checkpoint_dir") + ".",
             path=path,
         ) from error
 
