@@ -298,7 +298,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--phase", type=float, default=120.0, help="seconds of each quota (120)")
     parser.add_argument("--ceiling", type=int, default=512, help="of the adaptive limit (512)")
     parser.add_argument(
-        "--real", action="store_true", help="over HTTP, in real time: 60 s + 3 phases, and 4 min"
+        "--real",
+        action="store_true",
+        help="over HTTP, in real time: takes half an hour",
     )
     parser.add_argument(
         "--fixed", default="8,32,100,256", help="limits to compare with (8,32,100,256)"
@@ -375,7 +377,7 @@ def _real_table(options: argparse.Namespace) -> Table:
         )
         name = f"{rate:g}/s, bursts of {burst:g}"
         table.add_row(name, f"{quota.goodput:.3f}", f"{quota.throttled:.2%}", "", "")
-    for slots in (16, 64):
+    for slots in (1, 4, 8, 16, 64):
         queue = real_queue(slots=slots, warm_s=_WARM_S, seconds=180.0, num_threads=256)
         row = ("", "", f"{queue.throughput:.3f}", f"{queue.latency:.2f}")
         table.add_row(f"{slots} slots", *row)
@@ -390,6 +392,9 @@ QUOTAS = (
     Server("100/s, the same, jitter of 5 ms", rate=100, burst=0.0, jitter_s=0.005),
 )
 QUEUES = (
+    Server("1 slot", slots=1),
+    Server("4 slots", slots=4),
+    Server("8 slots", slots=8),
     Server("16 slots", slots=16),
     Server("64 slots", slots=64),
     Server("64 slots, lengths scattered", slots=64, tokens_sigma=1.0),

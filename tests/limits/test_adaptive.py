@@ -5,18 +5,15 @@ from itertools import pairwise
 import pytest
 
 from distilabel.limits import Adaptive, AdaptivePolicy
+from distilabel.limits.volley import VolleyPolicy
 
 SECONDS = 0.5
 """A reply."""
 
 
-def grown(ceiling: int, now: float = 1.0) -> Adaptive:
-    """A limit that has doubled up to its ceiling."""
-    adaptive = Adaptive(ceiling)
-    adaptive.sent(0.0)
-    adaptive.tick(now)
-    adaptive.ended()
-    return adaptive
+def grown(ceiling: int) -> Adaptive:
+    """A limit that is at its ceiling, and has seen nothing yet."""
+    return Adaptive(ceiling, policy=AdaptivePolicy(start=ceiling))
 
 
 def fill(adaptive: Adaptive, now: float = 1.0) -> list:
@@ -62,15 +59,31 @@ def test_it_starts_with_eight():
     assert Adaptive(3).limit == 3
 
 
-def test_it_doubles_by_the_clock_until_the_ceiling():
-    """Each 25 ms without a signal double the limit."""
+def test_the_first_reply_is_waited_for_with_64_but_not_for_long():
+    """Where no reply comes in 0.75 s the limit doubles on, up to its ceiling."""
+    adaptive = Adaptive(300)
+    adaptive.sent(0.0)
+    limits = {}
+    for step in range(1, 40):
+        adaptive.tick(step * 0.025)
+        limits[step * 25] = adaptive.limit
+    assert (limits[100], limits[725], limits[900]) == (64, 64, 300)
+
+
+def test_it_doubles_by_the_clock_and_is_held_at_64_until_a_reply():
+    """Each 25 ms double the limit up to 64, and on when a late request was answered first."""
     adaptive = Adaptive(100)
     adaptive.sent(0.0)
     limits = []
     for step in range(1, 6):
         adaptive.tick(step * 0.0251)
         limits.append(adaptive.limit)
-    assert limits == [16, 32, 64, 100, 100]
+    assert limits == [16, 32, 64, 64, 64]
+    succeed(adaptive, fill(adaptive, 0.15)[-1])
+    assert adaptive.is_ramping
+    adaptive.tick(0.2)
+    adaptive.tick(0.3)
+    assert adaptive.limit == 100
     assert not adaptive.is_ramping
 
 
@@ -81,10 +94,10 @@ def test_without_a_ceiling_of_the_users_replies_decide_beyond_64():
     adaptive.tick(60.0)
     assert adaptive.limit == 64
     attempts = fill(adaptive)
-    for sent in attempts[:10]:
+    for sent in attempts[:-10:-1]:
         succeed(adaptive, sent)
         fill(adaptive)
-    assert adaptive.limit == 74
+    assert adaptive.limit == 73
 
 
 def test_it_does_not_grow_when_it_is_not_used():
@@ -242,8 +255,9 @@ def test_a_slow_first_reply_does_not_blind_the_guard(simulation):
 
 def test_numbers_that_no_user_may_break_are_the_documented_ones():
     """The start, the cuts and the growth are those of the design page."""
-    policy = AdaptivePolicy()
+    policy, volley = AdaptivePolicy(), VolleyPolicy()
     assert (policy.start, policy.cut, policy.growth_max) == (8, 0.9, 0.25)
+    assert (volley.held_at, volley.replies_min, volley.growth_min) == (64, 16, 1.5)
 
 
 # Against the simulated servers of benchmarks/adaptive.py.
@@ -267,6 +281,38 @@ def test_a_queue_is_found_and_the_server_kept_busy(simulation, slots, tokens_sig
     runs = [simulation.queue_run(server, Adaptive(256), 240.0, seed) for seed in (21, 22, 23)]
     assert sum(run.latency for run in runs) / 3 <= 1.5
     assert sum(run.throughput for run in runs) / 3 >= (0.95 if tokens_sigma == 0.0 else 0.9)
+
+
+@pytest.mark.parametrize(
+    ("slots", "ceiling"),
+    [
+        *((slots, ceiling) for slots in (1, 2, 4, 8) for ceiling in (16, 64, None)),
+        (4, 256),
+        (8, 256),
+    ],
+)
+def test_few_slots_are_found_within_a_minute(simulation, slots, ceiling):
+    """Of whatever ceiling, latency is within 1.5 times an idle server's at 95 % of what it can."""
+    server = simulation.Server("slots", slots=slots)
+    runs = []
+    for seed in (21, 22, 23, 24):
+        limit = Adaptive(10_000, ramp_to=64) if ceiling is None else Adaptive(ceiling)
+        runs.append(simulation.queue_run(server, limit, 300.0, seed))
+    # One call at a time, on its way for 20 ms, keeps a slot busy for 0.97 of the time at most.
+    at_most = server.mean_s / (server.mean_s + 0.02)
+    assert sum(run.latency for run in runs) / 4 <= 1.5
+    assert sum(run.throughput for run in runs) / 4 >= 0.95 * at_most
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.2, 0.6])
+def test_where_nothing_queues_the_ceiling_is_reached_within_seconds(simulation, sigma):
+    """Replies of scattered and of like lengths let the limit double on, and nothing is cut."""
+    server = simulation.Server("no queue", sigma=sigma)
+    for seed in (31, 32, 33):
+        counts = simulation.Scenario(server, Adaptive(256), 5.0, seed).run()
+        limits = [limit for _, limit in counts.limits]
+        assert limits == sorted(limits)
+        assert limits[-1] == 256
 
 
 @pytest.mark.parametrize("tokens_sigma", [0.0, 1.0])

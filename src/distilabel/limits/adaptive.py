@@ -5,7 +5,9 @@ Rules:
 - It begins with 8 and doubles every 25 ms up to the ceiling that the user named (up to 64 if none
   was), then grows by one with each success, which doubles it with each round trip, until the first
   signal. A server that refuses does so within a round trip of the network, long before it has
-  written a reply: there is no need to wait for replies.
+  written a reply: there is no need to wait for replies. At 64 it waits all the same, until the
+  order of the first replies shows that they do not stand in a queue: see `volley`. If none has
+  come 0.75 s after the first attempt, it goes on.
 - Refused (429, 529), the limit becomes 0.9 of what was under way beside it; refusals of the same
   volley cut it further, but not below 0.7 of what it was (the first volley: to whatever is left
   standing). What was sent before a cut says nothing about the limit after it: one cut a round.
@@ -29,6 +31,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from distilabel.limits.latency import LatencyGuard
+from distilabel.limits.volley import Places, Volley
 
 __all__ = ["Adaptive", "AdaptivePolicy", "AdaptiveStatistics", "LimitReason", "Sent"]
 
@@ -49,6 +52,8 @@ class AdaptivePolicy:
     start: int = 8
     ramp_s: float = 0.025
     """The limit doubles this often at the start."""
+    held_s: float = 0.75
+    """After the first attempt, how long the first reply is waited for with 64 under way."""
     cut: float = 0.9
     cut_paced: float = 0.95
     """The same, when paced and a round was clean since the last cut."""
@@ -63,6 +68,8 @@ class AdaptivePolicy:
     growth_near: float = 0.005
     """Growth for each round near the limit that was refused, or at which requests queued."""
     near_share: float = 0.95
+    guarded_whole: int = 96
+    """Growth of a smaller limit is so many times less, once a queue was found."""
     pace_room: float = 1.25
     """Attempts that may be under way, once paced, over those that the pace takes in the mean."""
 
@@ -74,6 +81,10 @@ class Sent(NamedTuple):
     """Cuts made before it was sent."""
     rank: int
     """Attempts under way when it was sent, itself included."""
+    number: int
+    """Attempts sent so far, itself included."""
+    at: float
+    """When it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +108,13 @@ class Adaptive:
         ramp_to: up to where it doubles by the clock; None: up to the ceiling.
         policy: numbers.
 
-    >>> adaptive = Adaptive(ceiling=100)
+    >>> adaptive = Adaptive(ceiling=64)
     >>> attempts = [adaptive.sent(now=0.0) for _ in range(8)]
     >>> adaptive.limit
     8
     >>> adaptive.tick(now=0.1)
     >>> adaptive.limit
-    100
+    64
     >>> adaptive.ended()
     >>> adaptive.refused(now=0.1, sent=attempts.pop())
     >>> adaptive.limit
@@ -120,6 +131,9 @@ class Adaptive:
         self._limit = float(min(ceiling, self.policy.start))
         self._reason: LimitReason = "start"
         self._ramp_at: float | None = None
+        self._volley: Volley | None = Volley()
+        self._is_held = True
+        self._number = 0
         self._is_ramping = self._limit < self._ramp_to
         self._now = 0.0
         self._settled_at = math.inf
@@ -146,6 +160,18 @@ class Adaptive:
         return min(self.ceiling, int(self.policy.pace_room * self._limit) + 1)
 
     @property
+    def _ramps_to(self) -> int:
+        if self._volley is None or not self._is_held:
+            return self._ramp_to
+        return min(self._ramp_to, self._volley.policy.held_at)
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the first reply decides, or the clock if it takes long, about a larger limit."""
+        is_silent = self._volley is not None and not self._volley.has_replies
+        return is_silent and self._limit < self._ramp_to
+
+    @property
     def is_ramping(self) -> bool:
         """Whether `tick` would make the limit larger before long."""
         return self._is_ramping
@@ -162,7 +188,7 @@ class Adaptive:
         self._ramp_to = ceiling if ramp_to is None else min(ceiling, ramp_to)
         if not self._has_signal:
             self._limit = max(self._limit, float(min(ceiling, self.policy.start)))
-            self._is_ramping = self._limit < self._ramp_to
+            self._is_ramping = self._is_waiting or self._limit < self._ramps_to
         self._set(self._limit, self._reason)
 
     # What happens to attempts.
@@ -174,6 +200,7 @@ class Adaptive:
     def sent(self, now: float) -> Sent:
         """An attempt starts."""
         self._in_flight += 1
+        self._number += 1
         self._now = now
         self._settled_at = min(self._settled_at, now + self.policy.settle_s)
         self._peak = max(self._peak, self._in_flight)
@@ -181,7 +208,7 @@ class Adaptive:
             self._next_at = max(self._next_at, now) + 1.0 / self._rate
         if self._is_ramping:
             self.tick(now)
-        return Sent(self._epoch, self._in_flight)
+        return Sent(self._epoch, self._in_flight, self._number, now)
 
     def ended(self) -> None:
         """An attempt is over, however it ended. Called once for each `sent`, before its outcome."""
@@ -193,10 +220,14 @@ class Adaptive:
             return
         if self._ramp_at is None:
             self._ramp_at = now + self.policy.ramp_s
+        if self._is_held and now >= self._settled_at - self.policy.settle_s + self.policy.held_s:
+            if self._limit >= self._ramps_to:  # it has waited
+                self._ramp_at = max(self._ramp_at, now)
+            self._is_held = False
         while now >= self._ramp_at and self._is_ramping:
             self._ramp_at += self.policy.ramp_s
-            self._set(min(self._ramp_to, 2.0 * self._limit), "growth")
-            self._is_ramping = self._limit < self._ramp_to
+            self._set(min(self._ramps_to, 2.0 * self._limit), "growth")
+            self._is_ramping = self._is_waiting or self._limit < self._ramps_to
 
     def succeeded(self, sent: Sent, seconds: float | None, tokens: float) -> None:
         """A complete reply came, after `seconds`, with `tokens` in each generation.
@@ -204,11 +235,12 @@ class Adaptive:
         None: how long the server took is not known.
         """
         if seconds is None:
-            if sent.epoch == self._epoch and not self.guard.is_trying:
-                self._grow()
+            self._succeeded_untold(sent)
             return
         seconds = max(seconds, _REPLY_MIN_S)
         self._reply_s += (seconds - self._reply_s) * (_REPLY_SHARE if self._reply_s else 1.0)
+        if self._volley is not None and self._look_at(self._volley, sent, seconds, tokens):
+            return
         if sent.epoch != self._epoch:
             return
         if self._is_paced:
@@ -227,9 +259,50 @@ class Adaptive:
         elif not self.guard.is_trying:
             self._grow()
 
+    def _succeeded_untold(self, sent: Sent) -> None:
+        if self._volley is not None and self._volley.missed():
+            self._free(self._volley)
+        if sent.epoch == self._epoch and not self.guard.is_trying:
+            self._grow()
+
+    def _look_at(self, volley: Volley, sent: Sent, seconds: float, tokens: float) -> bool:
+        """Whether the first replies say something that takes the place of all other rules."""
+        if volley.is_trying and sent.epoch == self._epoch:
+            verdict = volley.tried(seconds, tokens)
+            if verdict is None:
+                return True
+            if verdict == "free":
+                self._free(volley)
+                return True
+            self._signal()
+            if isinstance(verdict, Places):
+                self._volley, verdict = None, self.guard.begin(verdict)
+            self._set(verdict, "latency")
+            return True
+        if sent.epoch:  # of a trial before this one
+            return True
+        self._is_ramping &= self._limit < self._ramps_to
+        found = volley.replied(sent.number, sent.at + seconds, seconds, self._in_flight + 1)
+        if found == "free":
+            self._free(volley)
+        elif found is not None:
+            self._signal()
+            self._set(found, "latency")
+        return volley.is_trying
+
+    def _free(self, volley: Volley) -> None:
+        """No queue was found in the first replies: go on to double, or give the limit back."""
+        self._volley = None
+        self._ramp_at = None
+        self._is_ramping = not self._has_signal and self._limit < self._ramp_to
+        if volley.is_trying:
+            self._signal()
+            self._set(float(volley.peak), "growth")
+
     def refused(self, now: float, sent: Sent) -> None:
         """The server refused an attempt because there are too many."""
         policy = self.policy
+        self._volley = None
         if sent.epoch == self._epoch:
             self._refused_at = (self._rate or self._limit) if self._cuts else None
             self._volley_from = self._limit
@@ -257,6 +330,7 @@ class Adaptive:
         if self._in_flight >= self.ceiling:
             return  # that is known
         self.ceiling = max(1, self._in_flight)
+        self._volley = None
         self._signal()
         self._set(self._limit, "files")
 
@@ -276,6 +350,8 @@ class Adaptive:
     def _grow(self) -> None:
         policy = self.policy
         if not self._has_signal:
+            if self._volley is not None and self._limit >= self._volley.policy.held_at:
+                return
             if self._in_flight + 1 >= policy.busy_share * int(self._limit):
                 self._set(self._limit + 1.0, "growth")
             return
@@ -292,8 +368,11 @@ class Adaptive:
         policy, refused_at = self.policy, self._refused_at
         now_at = self._rate or self._limit
         growth = self._growth
+        least = 0.05
         if self.guard.growth_max is not None:
-            growth = min(growth, self.guard.growth_max)
+            # The guard looks every 96 replies, in which a small limit would grow many times.
+            share = min(1.0, self._limit / self.policy.guarded_whole)
+            growth, least = share * min(growth, self.guard.growth_max), 0.0
         self._growth = min(max(self._growth, policy.growth_max), 2.0 * self._growth)
         if refused_at is not None and now_at > 1.02 * refused_at:
             refused_at = self._refused_at = None
@@ -305,7 +384,7 @@ class Adaptive:
                 growth = near / now_at - 1.0
         self._rate *= 1.0 + growth
         self._set(
-            self._limit * (1.0 + growth) + (0.0 if self._rate else 0.05 * (growth > 0)), "growth"
+            self._limit * (1.0 + growth) + (0.0 if self._rate else least * (growth > 0)), "growth"
         )
         if self._limit >= self.ceiling:
             self._is_paced, self._rate = False, 0.0  # all that the user wants is taken

@@ -20,7 +20,10 @@ later. Rules:
 - Once a queue was found, the limit grows by 1 % a round where the toll is above 1.1, and not at all
   above 1.2.
 - Where all replies come sooner than expected, the first ones were slow: expect less.
-- At a limit of 4 or less there is nothing to find out.
+- At a limit of 4 or less there is nothing to find out, unless a queue was found: `volley` finds one
+  of few places. Then a trial is made without a place less than there are, and is given up as soon
+  as it is clear that replies stay slow. At a limit of 1 nothing of ours can queue: what replies
+  take is to be expected.
 
 The idea to find the knee by undershooting it for a moment is BBR's (Cardwell et al., "BBR:
 Congestion-Based Congestion Control", ACM Queue 14(5), 2016, "ProbeRTT").
@@ -30,6 +33,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distilabel.limits.volley import Places
 
 __all__ = ["LatencyGuard", "LatencyPolicy"]
 
@@ -76,6 +83,8 @@ class LatencyPolicy:
     sure_after: int = 256
     """Replies after which it is known what they may take, and a trial need not show it."""
     limit_min: int = 4
+    errors_known: float = 3.0
+    """Once few places are known, so many standard errors above a bar need no second look."""
     memory: float = 512.0
     """Replies that the fit remembers."""
 
@@ -202,6 +211,19 @@ class LatencyGuard:
         self._trial = self._doubt = None
         self._window.clear(limit)
 
+    def begin(self, found: Places) -> float:
+        """A queue was found by the first replies; returns the limit to use."""
+        self.knee = found.places
+        self.growth_max = self.policy.growth_near
+        self._fit = _Fit()
+        for seconds, tokens in found.replies:
+            self._fit.add(max(seconds, self.policy.seconds_min), tokens)
+        self._fit.solve()
+        self._fair = self._recent = 1.0
+        limit = max(1.0, self.policy.knee_share * found.places)
+        self.abandon(limit)
+        return limit
+
     def note(self, rank: int, seconds: float, tokens: float, limit: float) -> float | None:
         """A reply came, to a request sent under the present limit.
 
@@ -216,10 +238,10 @@ class LatencyGuard:
         """
         policy, fit, window = self.policy, self._fit, self._window
         seconds = max(seconds, policy.seconds_min)
-        if rank <= policy.low_rank and fit.replies < policy.replies_min and self._trial is None:
+        if rank <= self._low_rank and fit.replies < policy.replies_min and self._trial is None:
             fit.add(seconds, tokens)
             fit.solve()
-            if fit.replies == policy.low_rank:
+            if self.knee is None and fit.replies == policy.low_rank:
                 window.clear(min(limit, policy.settle_max))
         if fit.replies < policy.low_rank:
             return None
@@ -239,6 +261,16 @@ class LatencyGuard:
             return None
         return self._look(limit)
 
+    @property
+    def _low_rank(self) -> float:
+        """Requests that found fewer others under way did not wait."""
+        return self.policy.low_rank if self.knee is None else max(1.0, 0.8 * self.knee)
+
+    @property
+    def _limit_min(self) -> int:
+        """At so much or less nothing is tried."""
+        return self.policy.limit_min if self.knee is None else 1
+
     def _look(self, limit: float) -> float | None:
         policy, window = self.policy, self._window
         toll = self.toll
@@ -253,7 +285,9 @@ class LatencyGuard:
             self._slow_windows = self._slow_windows + 1 if toll > policy.toll_max else 0
             is_clear = toll > policy.toll_max + 2.0 * error
             is_slow = self._slow_windows >= (policy.strikes_clear if is_clear else policy.strikes)
-        if is_slow and limit > policy.limit_min:
+            if self.knee is not None and limit <= policy.low_rank:
+                is_slow |= toll > policy.toll_max + policy.errors_known * error
+        if is_slow and int(limit) > self._limit_min:
             return self._try(toll, limit)
         if is_over:
             self._conclude(toll, error, limit)
@@ -272,10 +306,15 @@ class LatencyGuard:
     def _try(self, toll: float, limit: float) -> float:
         policy, window = self.policy, self._window
         self._slow_windows = 0
-        is_sure = self._fit.replies >= policy.sure_after
+        found = window.rank / toll
+        is_few = self.knee is not None and found < policy.low_rank
+        is_sure = is_few or self._fit.replies >= policy.sure_after
         self._trial = _Trial(limit, window.rank, window.toll, None if is_sure else _Fit())
-        share = 1.0 if is_sure else policy.trial_share
-        found = max(policy.limit_min, share * window.rank / toll)
+        if is_few:
+            found = float(int(found + 0.5))  # one place less would be many of few
+        elif not is_sure:
+            found *= policy.trial_share
+        found = max(self._limit_min, found)
         window.clear(found)
         return found
 
@@ -287,8 +326,17 @@ class LatencyGuard:
         elif self._fair > 1.0:
             self._fair = max(1.0, self._fair * 0.99)  # what was slow once may be quick again
         self._window.clear()
-        if self.knee is None or (limit > 1.5 * self.knee and toll < policy.toll_near):
-            self.knee = self.growth_max = None
+        if self.knee is None:
+            return
+        if int(limit) == 1:  # nothing of ours can queue
+            if toll > policy.toll_max:
+                self._fit.times(toll)
+                self._fit.solve()
+            self.growth_max = policy.growth_below
+        elif int(limit) > 1.5 * self.knee and toll < policy.toll_near:
+            is_few = limit < policy.replies_min
+            self.knee = float(int(limit)) if is_few else None
+            self.growth_max = policy.growth_below if is_few else None
         elif toll < policy.toll_near:
             self.growth_max = policy.growth_below
         else:
@@ -298,10 +346,11 @@ class LatencyGuard:
         policy, window = self.policy, self._window
         if trial.fit is not None:
             trial.fit.add(seconds, tokens)
-        if window.replies < max(policy.replies_min, limit):
+        bar, toll = sqrt(trial.toll * self._fair), window.toll
+        if not self._is_told(toll / bar, limit):
             return None
-        toll, self._trial = window.toll, None
-        if toll > sqrt(trial.toll * self._fair):
+        self._trial = None
+        if toll > bar:
             self._doubt = (toll, window.rank)
             window.clear(trial.limit_before)
             return trial.limit_before
@@ -315,6 +364,15 @@ class LatencyGuard:
         is_confirmed = self.knee is not None and 0.6 < knee / self.knee < 1.7
         self.knee = sqrt(knee * self.knee) if self.knee and is_confirmed else knee
         self.growth_max = policy.growth_near
-        found = max(policy.limit_min, policy.knee_share * self.knee)
+        found = max(self._limit_min, policy.knee_share * self.knee)
         window.clear(found)
         return found
+
+    def _is_told(self, share: float, limit: float) -> bool:
+        """Whether a trial has taken long enough; few places are slow to fill a window."""
+        policy, replies = self.policy, self._window.replies
+        if replies >= max(policy.replies_min, limit):
+            return True
+        if self.knee is None or limit > policy.low_rank or replies < policy.look_each:
+            return False
+        return share > 1.0 + policy.errors_known * policy.noise / sqrt(replies)
