@@ -179,12 +179,14 @@ class Gate:
             # The clock ends a wait, or a probe in another event loop: no event could tell.
             while wait_s := self._control.wait_s(get_running_loop().time()):  # noqa: ASYNC110
                 await anyio.sleep(wait_s)
-            is_first = not self._fresh or context.row_index == max(self._fresh)
-            if self._health.is_probing and not is_first:
+            if self._health.is_probing and not self._goes_first(context.row_index):
                 return None
             ticket = await self._admit(pool, context, call)
             if ticket is not None:
                 return ticket
+
+    def _goes_first(self, row: int) -> bool:
+        return row == max(self._fresh, default=row)
 
     async def _admit(
         self, pool: PermitPool | None, context: CallContext, call: Call | None
