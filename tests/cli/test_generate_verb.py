@@ -396,4 +396,5 @@ def test_examples_are_in_the_help(run):
     """The help of each verb shows how it is used, and `generate` tells its exit codes."""
     _, out, _ = run("generate", "--help", env={"COLUMNS": "200"})
     assert "distilabel generate prompts.jsonl -m openai:gpt-4o-mini" in out
+    assert "-n 4 --label ultrafeedback:text-quality --labeller openai:gpt-4o --max-cost 5 " in out
     assert "143 SIGTERM" in out

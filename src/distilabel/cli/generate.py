@@ -21,15 +21,15 @@ GENERATE_EXAMPLES: Final = """Examples:
 
 distilabel generate prompts.jsonl -m openai:gpt-4o-mini -o out.jsonl
 
-distilabel generate prompts.csv -m http://127.0.0.1:8000/v1#llama -n 4 --label
-ultrafeedback:text-quality --labeller openai:gpt-4o --max-cost 5 -o rated.parquet
+distilabel generate prompts.csv -m http://127.0.0.1:8000/v1#llama -n 4 --label \
+ultrafeedback:text-quality --labeller openai:gpt-4o --max-cost 5 --price 0,0 -o rated.parquet
 
 cat prompts.jsonl | distilabel generate - -m openai:gpt-4o-mini | head -1
 
 distilabel generate pipeline.yaml
 
-Exit codes: 0 all is well; 1 the run failed; 2 what was asked for cannot work; 3 the run came to its
-end, but some rows have failures; 130 Ctrl-C; 143 SIGTERM."""
+Exit codes: 0 all is well; 1 the run failed; 2 what was asked for cannot work; 3 the run came to \
+its end, but some rows have failures; 130 Ctrl-C; 143 SIGTERM."""
 
 _Source = Annotated[
     str,
@@ -130,8 +130,9 @@ def generate(
 ) -> None:
     """Write texts for rows with one model, and rate them with another.
 
-    Keys come from the environment: OPENAI_API_KEY, HF_TOKEN. A run that was stopped goes on when
-    the same is run again.
+    Keys come from the environment: OPENAI_API_KEY, HF_TOKEN.
+
+    A run that was stopped goes on when the same is run again.
     """
     options = dict(locals())
     with clean_end():
