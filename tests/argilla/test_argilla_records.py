@@ -80,6 +80,25 @@ def test_a_rating_on_its_scale(values, kind, rating, answer):
     assert scale.answer(rating) == answer
 
 
+@pytest.mark.parametrize(
+    ("steps", "options", "rating", "answer"),
+    [
+        ((0, 10), [*range(11)], 7.0, 7),
+        ((10, 0), [*range(11)], 3.5, None),
+        ((1, 3, 5), [1, 2, 3, 4, 5], 2.0, 2),
+        ((0, 0.5, 1), ["0", "0.5", "1"], 0.5, "0.5"),
+        ((-1, 1), ["-1", "1"], 1.0, "1"),
+    ],
+)
+def test_people_may_rate_as_the_judge_does(steps, options, rating, answer):
+    """Whole steps stand for every whole number between them; other steps stand for themselves."""
+    task = UltraFeedbackTask(ratings=[Rating(value, "...") for value in steps])
+    layout = layout_of(task, columns=COLUMNS, generations=1)
+    settings = layout.settings().questions[0]["settings"]
+    assert [each["value"] for each in settings["options"]] == options
+    assert layout.scale.answer(rating) == answer
+
+
 def test_suggestions_name_the_model():
     """Each suggestion names the labelling model, as far as Argilla takes its name."""
     suggestions = record(

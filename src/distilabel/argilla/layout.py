@@ -6,8 +6,10 @@
   first rating is required, because Argilla wants one question that is; the others cannot be, for a
   row may have fewer texts.
 - Ratings are on the scale of the labeller's task. Argilla's rating questions take whole numbers
-  from 0 to 10; any other scale is a choice between labels, which are the scale's own numbers, so
-  that nothing is converted. Without a labeller, and without its task, the scale is 1 to 10.
+  from 0 to 10: where the task's steps are such, every whole number from the lowest to the highest
+  may be given, as the judge may give it. Any other scale is a choice between labels, which are the
+  task's own steps, so that nothing is converted. Without a labeller, and without its task, the
+  scale is 1 to 10.
 - A data set that exists already is used if it has all of this. What it has besides is left alone.
 """
 
@@ -20,7 +22,7 @@ from distilabel.errors import ColumnError, ConfigurationError
 from distilabel.tasks import PreferenceTask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from distilabel.tasks import Task
 
@@ -69,6 +71,18 @@ class Scale:
     """
 
     values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, steps: Iterable[float]) -> Scale:
+        """The scale that a task describes by some of its steps.
+
+        >>> Scale.of([3, 0]), Scale.of([1, 0.5, 0])
+        (Scale(values=(0, 1, 2, 3)), Scale(values=(0, 0.5, 1)))
+        """
+        named = cls(tuple(sorted(steps)))
+        if not named.is_whole:
+            return named
+        return cls(tuple(range(int(named.values[0]), int(named.values[-1]) + 1)))
 
     @property
     def is_whole(self) -> bool:
@@ -226,7 +240,7 @@ def layout_of(task: Task | None, *, columns: Sequence[str], generations: int) ->
         )
     scale = _ONE_TO_TEN
     if isinstance(task, PreferenceTask) and "rating" in columns:
-        scale = Scale(tuple(sorted(step.value for step in task.ratings)))
+        scale = Scale.of(step.value for step in task.ratings)
     return Layout(inputs or ("input",), generations, scale, frozenset(columns), task)
 
 
