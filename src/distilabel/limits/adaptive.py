@@ -252,6 +252,7 @@ class Adaptive:
             found = None
             self.guard.abandon(0.0)
         if found is not None:
+            self._volley = None  # it would take what was sent from now on for the first requests
             self._signal()
             self._is_paced, self._rate, self._refused_at = False, 0.0, None
             self._growth = self.policy.growth_first
