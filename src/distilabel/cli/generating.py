@@ -5,11 +5,14 @@ Rules:
 - Standard output gets rows and nothing else; what is said goes to standard error.
 - When nobody reads standard output any more, the run stops as for Ctrl-C: nothing more is sent, and
   what is in flight lands and is kept. That is no failure.
-- A file appears whole in the end, or not at all. Where it goes is checked before the first call.
+- A file appears whole in the end, or not at all. Where it goes is checked before the first call;
+  what goes wrong with it later costs nothing, as the rows are kept: it is said how to get them.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -71,20 +74,34 @@ def run_job(job: Job) -> None:
     _check(job)
     switch, reader = StopSwitch(), _Reader()
     try:
-        run, dataset = portal.run(_run, job, switch, reader, on_signal=switch)
+        run, dataset, kept_in = portal.run(_run, job, switch, reader, on_signal=switch)
     except RunStoppedError as stopped:
         if reader.is_gone:
             say(f"nobody reads any more: {stopped}")
             return
         finish(switch, stopped)
     if dataset is not None:
-        save(dataset, job.output, replace=job.may_replace)
+        _save(dataset, job, kept_in)
     if job.settings.verbose:
         say(_in_the_end(run, job.output))
     if switch.is_pressed and not reader.is_gone:
         finish(switch, RunStoppedError("stopped after the last row: all is done", summary=run))
     if run.rows_failed:
         raise typer.Exit(ROWS_FAILED)
+
+
+def _save(dataset: CustomDataset, job: Job, kept_in: Path | None) -> None:
+    """Write what was made; if that cannot be, say how to get it without buying it again."""
+    try:
+        save(dataset, job.output, replace=job.may_replace)
+    except DistilabelError as error:
+        if kept_in is None:
+            raise
+        place = shlex.quote(os.path.join(os.curdir, kept_in))  # noqa: PTH118 - Path drops the dot
+        raise DistilabelError(
+            f"{error} All rows are kept. Once there is a place for them, this writes them, and "
+            f"buys nothing: distilabel runs export {place} FILE"
+        ) from error
 
 
 def finish(switch: StopSwitch, stopped: RunStoppedError) -> NoReturn:
@@ -124,7 +141,8 @@ async def _first_rows(job: Job, number: int, switch: StopSwitch) -> tuple[list[R
 
 async def _run(
     job: Job, switch: StopSwitch, reader: _Reader
-) -> tuple[RunSummary, CustomDataset | None]:
+) -> tuple[RunSummary, CustomDataset | None, Path | None]:
+    """What was done, the data set if one is to be written, and where the run is kept."""
     is_piped = job.output == "-"
     stream = open_stream(
         job.pipe.generator,
@@ -144,7 +162,7 @@ async def _run(
             async for row in rows:
                 assembler.add(row)
             dataset = await anyio.to_thread.run_sync(rows.build, assembler)
-    return rows.run, dataset
+    return rows.run, dataset, rows.directory
 
 
 async def _hand_out(row: Row, switch: StopSwitch, reader: _Reader) -> None:

@@ -35,6 +35,7 @@ from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
@@ -52,9 +53,10 @@ __all__ = ["RowStream", "open_stream"]
 class RowStream(AsyncIterator["Row"]):
     """Finished rows, one at a time. Several tasks may take from it."""
 
-    def __init__(self, run: Run, source: RowsLike) -> None:
+    def __init__(self, run: Run, source: RowsLike, directory: Path | None = None) -> None:
         self._run = run
         self._source = source
+        self._directory = directory
         self._is_open = True
         self._final: RunSummary | None = None
 
@@ -62,6 +64,11 @@ class RowStream(AsyncIterator["Row"]):
     def run(self) -> RunSummary:
         """What the run has done so far; once left, what it did."""
         return self._final or self._run.summary
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the run is kept; None without checkpoints."""
+        return self._directory
 
     @property
     def plan(self) -> Plan:
@@ -156,15 +163,17 @@ async def open_stream(
     opened = open_source(rows, batch_size=settings.batch_size, only_columns=only)
     async with AsyncExitStack() as held:
         source = await held.enter_async_context(aclosing(opened))
-        columns = await source.columns()
+        with stops_opening(switch):
+            columns = await source.columns()
+            first_row = await source.peek()
         plan = make_plan(
             generator,
             labeller,
             columns=columns,
-            first_row=await source.peek(),
+            first_row=first_row,
             include_metadata=settings.include_metadata,
         )
-        check_ceiling(plan, settings, await source.peek())
+        check_ceiling(plan, settings, first_row)
         if settings.verbose and (warning := equal_texts(generator, settings.num_generations)):
             say(warning)
         with stops_opening(switch):
@@ -174,7 +183,7 @@ async def open_stream(
         bar = ProgressBar() if settings.display_progress_bar else None
         watching = observers if bar is None else (*observers, bar.observe)
         kept_in = None if journal is None else journal.opened
-        purse = await open_purse(plan, settings, kept_in, await source.peek())
+        purse = await open_purse(plan, settings, kept_in, first_row)
         near = None if only_rows else await near_rows(plan, settings, source)
         if near is not None:
             watching = (*watching, near.observe)
@@ -186,7 +195,7 @@ async def open_stream(
             journal.on_failure = run.fail
         if switch is not None:
             switch.connect(run)
-        stream = RowStream(run, rows)
+        stream = RowStream(run, rows, None if kept_in is None else kept_in.directory)
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream

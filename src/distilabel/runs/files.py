@@ -16,6 +16,7 @@ import csv
 import io
 import os
 import re
+import shlex
 import shutil
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -52,7 +53,8 @@ def save(dataset: datasets.Dataset, path: str | os.PathLike[str], *, replace: bo
         replace: replace what is there.
 
     Raises:
-        ConfigurationError: something is there already, or the ending is not known.
+        ConfigurationError: something is there already, the ending is not known, or the place is
+            none that can be written to.
         DistilabelError: it cannot be written.
     """
     write = check_output(path, replace=replace)
@@ -75,9 +77,43 @@ def check_output(
 ) -> Callable[[datasets.Dataset, BinaryIO], None] | None:
     """What writes a file of this name; None: it is a directory.
 
+    That the place can be written to is tried out: an empty file is made beside, and removed.
+
     Raises:
-        ConfigurationError: nothing is to be written there.
+        ConfigurationError: nothing is to be written there, or nothing can be.
     """
+    write = _writer_of(path, replace=replace)
+    _try_place(Path(os.path.abspath(path)), is_file=write is not None)  # noqa: PTH100 - as in save
+    return write
+
+
+def _try_place(target: Path, *, is_file: bool) -> None:
+    """Refuse a place where nothing can be made.
+
+    The directories above a directory are made with it, as far as they are not there.
+    """
+    place = target.parent
+    while not (is_file or os.path.lexists(place)):
+        place = place.parent
+    draft = _draft_of(place / target.name)
+    try:
+        draft.open("xb").close()
+        draft.unlink()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(place):
+            raise ConfigurationError(
+                f"{target} cannot be written: there is no directory {place}. Make it, mkdir -p "
+                f"{shlex.quote(str(place))}, or choose another place."
+            ) from error
+        raise ConfigurationError(
+            f"{target} cannot be written: nothing can be made in {place} "
+            f"({error.strerror or error}). Choose another place, or look at its owner and rights."
+        ) from error
+
+
+def _writer_of(
+    path: str | os.PathLike[str], *, replace: bool
+) -> Callable[[datasets.Dataset, BinaryIO], None] | None:
     target, is_directory = Path(path), os.fspath(path).endswith(os.sep)
     write = None if is_directory else _WRITERS.get(target.suffix.lower())
     if write is None and target.suffix and not is_directory and not target.is_dir():
