@@ -14,7 +14,7 @@ from distilabel.dataset import CustomDataset, prepare_dataset
 from distilabel.errors import ColumnError, ConfigurationError
 from distilabel.llm import LLM
 from distilabel.pipeline import Pipeline
-from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
+from distilabel.tasks import Rating, TextGenerationTask, UltraFeedbackTask
 from distilabel.types import RunSummary
 
 TEXT = Value("string")
@@ -252,6 +252,30 @@ class TestOthers:
             assert each["prompt"] == chat(row, place)
             assert (row, text.strip()) not in seen
             seen.add((row, text.strip()))
+
+    @pytest.mark.parametrize(("steps", "good"), [((1, 5), 3.0), ((0, 10), 5.0), ((0, 1), 0.5)])
+    def test_kto_splits_the_scale_in_the_middle(self, steps, good):
+        """Without a threshold the middle of the task's scale is the lowest rating that is good."""
+        task = UltraFeedbackTask(ratings=[Rating(value, "...") for value in steps])
+        rows = rated([("a", good - 0.25), ("b", good), ("c", good + 0.25)])
+        made = CustomDataset.from_dataset(rows, task=task).to_kto()
+        assert made["label"][:] == [False, True, True]
+        assert made["label"][:] == rows.to_kto(good)["label"][:]
+
+    @pytest.mark.parametrize("task", [None, TextGenerationTask()])
+    def test_kto_without_a_scale_asks_for_a_threshold(self, task):
+        """Where no task tells the scale, the error says to give a threshold."""
+        dataset = CustomDataset.from_dataset(rated([("a", 1.0)]), task=task)
+        with pytest.raises(ConfigurationError, match=r"to_kto\(threshold=\.\.\.\)"):
+            dataset.to_kto()
+        with pytest.raises(ColumnError, match="labeller"):
+            dataset.remove_columns("rating").to_kto()
+
+    @pytest.mark.parametrize("threshold", [math.nan, math.inf, "3", True, [3]])
+    def test_kto_refuses_what_is_no_number(self, threshold):
+        """A threshold that no rating can be compared to is an error, rather than all False."""
+        with pytest.raises(ConfigurationError, match="threshold must be a finite number"):
+            rated([("a", 1.0)]).to_kto(threshold)
 
     def test_sft_without_ratings(self):
         """Without ratings the only text of a row is taken, and of several none."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
+from numbers import Real
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from distilabel.errors import ConfigurationError
@@ -22,7 +23,15 @@ from distilabel.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["REASONS", "BestRule", "PairRule", "Strategy", "Ties", "label_texts"]
+__all__ = [
+    "REASONS",
+    "BestRule",
+    "PairRule",
+    "Strategy",
+    "Ties",
+    "checked_threshold",
+    "label_texts",
+]
 
 Strategy: TypeAlias = Literal["random", "worst"]
 Ties: TypeAlias = Literal["drop", "keep"]
@@ -142,6 +151,19 @@ class BestRule:
         if not places:
             return "no_text"
         return places[0] if len(places) == 1 else "several_unrated"
+
+
+def checked_threshold(given: object) -> float:
+    """The threshold as a number that ratings can be compared to.
+
+    Raises:
+        ConfigurationError: it is none: a text, NaN, infinite.
+    """
+    if not isinstance(given, bool) and isinstance(given, Real) and math.isfinite(given):
+        return float(given)
+    raise ConfigurationError(
+        f"threshold must be a finite number on the scale of the ratings, not {given!r:.80}"
+    )
 
 
 def label_texts(

@@ -161,18 +161,28 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
 
         return self._derived(*best(self, min_rating=min_rating, seed=seed, prompt=prompt))
 
-    def to_kto(self, threshold: float, *, prompt: PromptSource = "seen") -> CustomDataset:
+    def to_kto(
+        self, threshold: float | None = None, *, prompt: PromptSource = "seen"
+    ) -> CustomDataset:
         """Texts with a label for KTO: True where the rating is at least `threshold`.
 
         The columns are `prompt` and `completion` (lists of messages), `label`, `rating`, `model`
         and `rationale`; there is a row for each rated text, and equal texts of a row count once.
 
+        Args:
+            threshold: the lowest rating that is good. None: the middle of the task's scale, which
+                is 3 on a scale of 1 to 5.
+            prompt: as for `to_preference`.
+
         Raises:
             ColumnError: the generations, their ratings or the prompts are missing.
+            ConfigurationError: `threshold` is no finite number, or is left out and the task of the
+                data set has no scale or is not known.
         """
         from distilabel.dataset.exports import labels
 
-        return self._derived(*labels(self, threshold=threshold, prompt=prompt))
+        made = labels(self, threshold=threshold, task=lambda: self.task, prompt=prompt)
+        return self._derived(*made)
 
     def save_to_disk(  # pyright: ignore[reportIncompatibleMethodOverride]  # bytes are no path here
         self,

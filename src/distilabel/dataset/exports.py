@@ -11,17 +11,21 @@ import logging
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from distilabel.dataset.choosing import REASONS, BestRule, PairRule
-from distilabel.dataset.training import conversations, labelled, pairs
+from distilabel.dataset.choosing import REASONS, BestRule, PairRule, checked_threshold
+from distilabel.dataset.training import columns_read, conversations, labelled, pairs
+from distilabel.errors import ConfigurationError
+from distilabel.tasks import PreferenceTask
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     import datasets
 
     from distilabel.dataset.choosing import Strategy, Ties
     from distilabel.dataset.custom import CustomDataset
     from distilabel.dataset.training import Made, PromptSource
+    from distilabel.tasks import Task
 
 __all__ = ["best", "labels", "preferences", "prepare_dataset"]
 
@@ -53,11 +57,38 @@ def best(
 
 
 def labels(
-    dataset: datasets.Dataset, *, threshold: float, prompt: PromptSource
+    dataset: datasets.Dataset,
+    *,
+    threshold: float | None,
+    task: Callable[[], Task | None],
+    prompt: PromptSource,
 ) -> tuple[datasets.Dataset, Counter[str]]:
-    """The labelled texts, and why others are left out; see `CustomDataset.to_kto`."""
-    made = labelled(dataset, threshold=threshold, prompt=prompt)
-    return _dataset(dataset, made, ["kto", threshold, prompt]), made.left_out
+    """The labelled texts, and why others are left out; see `CustomDataset.to_kto`.
+
+    `task` is asked only where the threshold is left out: its class may not be imported.
+    """
+    if threshold is None:
+        columns_read(dataset, "to_kto", prompt)  # what is missing is told first
+        threshold = _middle(task())
+    limit = checked_threshold(threshold)
+    made = labelled(dataset, threshold=limit, prompt=prompt)
+    return _dataset(dataset, made, ["kto", limit, prompt]), made.left_out
+
+
+def _middle(task: Task | None) -> float:
+    """Of the task's scale.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    if isinstance(task, PreferenceTask):
+        lowest, highest = task.scale
+        return (lowest + highest) / 2
+    which = "task is not known" if task is None else f"{type(task).__name__} has no scale"
+    raise ConfigurationError(
+        f"to_kto cannot tell which ratings are good: the data set's {which}. Give the lowest "
+        f"rating that is good: to_kto(threshold=...)."
+    )
 
 
 def prepare_dataset(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from distilabel.dataset.choosing import BestRule, PairRule
     from distilabel.dataset.messages import Numbers
 
-__all__ = ["Made", "PromptSource", "conversations", "labelled", "pairs"]
+__all__ = ["Made", "PromptSource", "columns_read", "conversations", "labelled", "pairs"]
 
 PromptSource: TypeAlias = Literal["seen", "input"]
 """Whether the prompt is what the generator saw, or the row's `input` alone."""
@@ -81,7 +81,7 @@ def pairs(dataset: datasets.Dataset, rule: PairRule, *, prompt: PromptSource = "
             | batch.told(rows, rejected, "_rejected")
         )
 
-    names = _columns(dataset, "to_preference", prompt)
+    names = columns_read(dataset, "to_preference", prompt)
     told = tuple(f"{name}_{side}" for name in _TOLD for side in ("chosen", "rejected"))
     return _make(dataset, names, prompt, take, ("prompt", "chosen", "rejected", *told))
 
@@ -106,7 +106,7 @@ def conversations(
         return {"messages": messages} | batch.told(rows, best)
 
     needs_rating = is_rated or rule.min_rating is not None
-    names = _columns(dataset, "to_sft", prompt, needs_rating=needs_rating)
+    names = columns_read(dataset, "to_sft", prompt, needs_rating=needs_rating)
     return _make(dataset, names, prompt, take, ("messages", *_TOLD))
 
 
@@ -131,7 +131,7 @@ def labelled(dataset: datasets.Dataset, *, threshold: float, prompt: PromptSourc
             "label": pa.array(labels.astype(bool)),
         } | batch.told(rows, places)
 
-    names = _columns(dataset, "to_kto", prompt)
+    names = columns_read(dataset, "to_kto", prompt)
     return _make(dataset, names, prompt, take, ("prompt", "completion", "label", *_TOLD))
 
 
@@ -222,13 +222,20 @@ def _batches(
         yield _Batch(table, prompt)
 
 
-def _columns(
+def columns_read(
     dataset: datasets.Dataset, verb: str, prompt: PromptSource, *, needs_rating: bool = True
 ) -> list[str]:
-    """The columns that are read.
+    """The columns that are read to make one of the formats.
+
+    Args:
+        dataset: the generations.
+        verb: the method that was called, for what an error says.
+        prompt: where the prompt is taken from.
+        needs_rating: whether there is nothing to make without ratings.
 
     Raises:
-        ColumnError: one that is needed is not there.
+        ColumnError: one that is needed is not there, or holds something else.
+        ConfigurationError: there is no such `prompt`.
     """
     if prompt not in get_args(PromptSource):
         raise ConfigurationError(
