@@ -224,7 +224,11 @@ class InferenceEndpointsLLM(HttpLLM):
             **self._only_generate,
             "max_new_tokens": self._max_new_tokens,
             "do_sample": self._do_sample,
-            **_given(seed=self._seed, stop_sequences=self._stop or None),
+            **_given(
+                seed=self._seed,
+                stop_sequences=self._stop or None,
+                return_full_text=self._return_full_text or None,
+            ),
         }
 
 
