@@ -4,7 +4,7 @@ Rules:
 
 - Rows are read when they are asked for, `batch_size` at a time, and never held whole.
 - What lies in memory (a list, a `datasets.Dataset`) is read where it is. Any other sync iterable
-  may block (a file, a download), so each of its batches is read in a worker thread.
+  may block (a file, a download), so it is read in a thread of its own.
 - The first rows may be looked at before the run begins; they are handed out all the same.
 - The iterable stays the user's: it is not closed here. What reads it is ours, and is.
 """
@@ -16,9 +16,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, M
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import anyio
-
 from distilabel.errors import ConfigurationError
+from distilabel.pipeline.reading import ReadingThread
 
 if TYPE_CHECKING:
     import datasets
@@ -235,13 +234,12 @@ def _list_batches(rows: Sequence[Any], batch_size: int) -> Iterator[list[Any]]:
 
 
 async def _thread_batches(rows: Iterable[Any], batch_size: int) -> AsyncGenerator[list[Any]]:
-    iterator = await anyio.to_thread.run_sync(iter, rows, abandon_on_cancel=True)
-
-    def read() -> list[Any]:
-        return list(islice(iterator, batch_size))
-
-    while batch := await anyio.to_thread.run_sync(read, abandon_on_cancel=True):
-        yield batch
+    thread = ReadingThread(rows, batch_size)
+    try:
+        while batch := await thread.read():
+            yield batch
+    finally:
+        thread.end()
 
 
 async def _async_batches(rows: AsyncIterable[Any]) -> AsyncGenerator[list[Any]]:
