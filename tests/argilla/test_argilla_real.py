@@ -10,9 +10,11 @@ from argilla_people import OWNER_KEY, WORKSPACE, Road, labelled
 import argilla as rg
 from distilabel.argilla import log_to_argilla
 from distilabel.dataset import CustomDataset
+from distilabel.dataset.origin import StageOrigin
 from distilabel.errors import ArgillaError, ConfigurationError
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import Rating, UltraFeedbackTask
+from distilabel.types import RunSummary
 
 pytestmark = [pytest.mark.argilla, pytest.mark.timeout(300)]
 PAGE = (Path(__file__).parents[2] / "docs" / "argilla.md").read_text()
@@ -112,6 +114,18 @@ def test_peoples_responses_come_home(real, owner):
     home.push_to_argilla("answered", **owner)
     assert len(real.records("answered")) == 3
     assert len(real.records("answered")[0]["responses"]) == 2
+
+
+def test_what_came_home_tells_how_it_was_made(real, owner):
+    """With people's answers a data set has the stages and the run as before."""
+    stages = [StageOrigin("generator", "small", "OpenAILLM", "TextGenerationTask", {"seed": 5})]
+    pushed = CustomDataset.from_dataset(labelled(2), run=RunSummary(rows=3), stages=stages)
+    pushed.push_to_argilla("told", **owner)
+    home = CustomDataset.from_argilla("told", dataset=pushed, **owner)
+    assert home._origin == pushed._origin
+    assert home._origin.stages == tuple(stages)
+    assert type(home) is CustomDataset
+    assert "human_rating" in home.column_names
 
 
 def test_rows_with_none_are_kept(real, owner):

@@ -295,7 +295,7 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
         if dataset is None:
             return cls.from_dataset(pulled.to_dataset())
         beside = pulled.beside(dataset.with_format(None), dataset.task)
-        return cls.from_dataset(beside, task=dataset.task, run=dataset.run)
+        return cls._restored(vars(beside), dataset._origin)  # noqa: SLF001  # its own class
 
     @wraps(datasets.Dataset.push_to_hub)
     def push_to_hub(  # pyright: ignore[reportIncompatibleMethodOverride]  # takes the same
