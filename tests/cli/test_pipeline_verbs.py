@@ -55,19 +55,21 @@ PRICED = ("--price", "0.15,0.60", "--labeller-price", "0.15,0.60")
 
 
 def test_what_init_writes_runs_and_its_preview_is_kept(run, keyed, tmp_path):
-    """The file of `init` loads, previews and runs as it is; what the preview bought is reused."""
+    """The file of `init` runs unchanged, on any server; what the preview bought is reused."""
     assert run("init")[0] == 0
-    code, out, err = run("preview", "pipeline.yaml", *PRICED)
+    code, out, err = run("preview", "pipeline.yaml")
     assert (code, err) == (0, "")
     assert "\x1b" not in out
     assert out.count("generation 2 by gpt-4o-mini: raw reply") == 3
     assert out.count("labeller by gpt-4o-mini: raw reply") == 3
     assert "[user] Why is the sky blue?" in out
     assert "3 rows, 6 calls" in out.splitlines()[-1]
-    assert "$0.00" in out.splitlines()[-1]
+    assert "cost not known" in out.splitlines()[-1]
     assert keyed.ledger.paid == 6
-    code, out, _ = run("generate", "pipeline.yaml", *PRICED, "--ordered")
-    assert code == 0
+    code, out, _ = run("preview", "pipeline.yaml", *PRICED, "--max-cost", "1")
+    assert (code, "$0.00" in out.splitlines()[-1]) == (0, True)
+    code, out, err = run("generate", "pipeline.yaml")
+    assert code == 0, err
     rows = [json.loads(line) for line in out.splitlines()]
     assert [len(row["rating"]) for row in rows] == [2, 2, 2]
     assert keyed.ledger.paid == 6
@@ -114,7 +116,7 @@ MISTAKES = {
     "generator: {model: 'openai:m', top_k: 3}": "top_k cannot be set for openai: models",
     "generator: openai:m": "the pipeline cannot be read",
     "generator: {model: 'http://me:abc@127.0.0.1/v1#m'}": "base_url must hold no key",
-    "num_generations: 0\ngenerator: {model: 'openai:m'}": "num_generations must be",
+    "num_generations: 0\ngenerator: {model: 'openai:m'}": "must be a whole number of at least 1",
     "- 1": "holds no pipeline",
     "a: [abc": "is no YAML: line 1",
     "!!python/object/apply:os.system ['touch harm']": "is no YAML",
@@ -152,7 +154,8 @@ def test_every_setting_of_the_template_is_known():
     uncommented = re.sub(r"^( *)# ([a-z_]+: )", r"\1\2", TEMPLATE, flags=re.MULTILINE)
     recipe = recipe_of(yaml.safe_load(uncommented))
     assert recipe.input == "prompts.jsonl"
-    assert recipe.generator.price == (0.15, 0.60)
+    assert recipe.generator.price == recipe.labeller.price == (0.15, 0.60)
+    assert recipe.max_cost == 1
     assert recipe.settings(shows_progress=False, is_quiet=True).seed == 0
 
 

@@ -40,7 +40,8 @@ generator:
   # system_prompt: You are brief and exact.
   # num_threads: 64             # the most requests at once; without it, found out as the run goes
   # key_env: TOGETHER_API_KEY   # the variable with the key, if it is not OPENAI_API_KEY
-  # price: [0.15, 0.60]         # US dollars per million tokens read and written, for max_cost
+  # price: [0.15, 0.60]         # US dollars per million tokens read and written, for max_cost;
+                                # those of OpenAI's own models are known
 num_generations: 2
 
 # The model that rates. Without one, nothing is rated; without a generator, what is rated is the
@@ -50,8 +51,11 @@ labeller:
   model: openai:gpt-4o-mini
   task: ultrafeedback:text-quality
   max_new_tokens: 512
+  # price: [0.15, 0.60]
 
-max_cost: 1.00                  # US dollars: a hard ceiling for the whole run
+# A hard ceiling for the whole run, in US dollars. It needs the prices of both models: on a server
+# other than OpenAI's, where OPENAI_BASE_URL leads to, say, set both `price` above, too.
+# max_cost: 1.00
 # resume: auto                  # auto: go on with an unfinished run; always; never
 # checkpoint_dir: my-run        # the run's directory; else one under ./distilabel-runs
 # include_metadata: true        # a column with model, tokens, seconds and cause of failure by call
