@@ -143,11 +143,6 @@ class LLM(ABC):
         return False
 
     @property
-    def heeds_first_generation(self) -> bool:
-        """Whether a call's `first_generation` decides its reply, as it does where it is a seed."""
-        return True
-
-    @property
     def asks_once(self) -> bool:
         """Whether equal calls of a run are made once; see `distilabel.pipeline.sharing`."""
         return self.is_deterministic if self._ask_once is None else self._ask_once

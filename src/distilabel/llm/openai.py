@@ -192,11 +192,6 @@ class OpenAILLM(HttpLLM):
         """At temperature 0. OpenAI calls that "mostly" deterministic, and so is most of vLLM."""
         return self._parameters.get("temperature") == 0
 
-    @property
-    def heeds_first_generation(self) -> bool:
-        """It shifts the seed, if there is one."""
-        return self._seed is not None
-
     def tokens_max(self, call: Call) -> Usage | None:
         """As of any `LLM`; fields such as a schema or tools are read by the model, too."""
         limits = [self._parameters.get(name) for name in _LIMITS]

@@ -58,7 +58,6 @@ class CallRecorder:
         self._stage: StageName = stage
         self._price = llm.price
         self._backend = backend_digest(llm)
-        self._heeds_first_generation = llm.heeds_first_generation
         found = None if journal is None else journal.found
         self.may_find = found is not None and bool(found.calls or found.ancestor_calls)
         """Whether earlier runs have left anything."""
@@ -105,12 +104,12 @@ class CallRecorder:
             self._journal.put_call(CallRecord(key, draft.index, self._stage, kept.reply, meta))
 
     def shared_key(self, call: Call, paid_try: int) -> bytes:
-        """The key of a call that is the same whichever row asks, and so is its reply."""
+        """The key of a call that is the same whichever row asks; a row's own calls differ."""
         return call_key(
             self._backend,
             call.prompt,
             num_generations=call.num_generations,
-            first_generation=call.first_generation if self._heeds_first_generation else 0,
+            first_generation=call.first_generation,
             paid_try=paid_try,
         )
 

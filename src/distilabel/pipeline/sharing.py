@@ -3,8 +3,9 @@
 Rules:
 
 - Calls are equal if they have the same key: the backend's settings, the prompt as it is sent, how
-  many texts, and, if the backend heeds it, the first generation's number. Never which row asks: of
-  a backend that samples, equal rows get replies of their own, and its calls do not come here.
+  many texts, and the first generation's number, so that a row's own generations are as many calls
+  as were asked for. Never which row asks: of a backend that samples, equal rows get replies of
+  their own, and its calls do not come here.
 - The first to ask is the asker. Whoever asks for the same meanwhile waits, and holds no permit.
 - A reply is everybody's. So is a failure that the call itself is to blame for: a prompt that is
   too long is so for all. Any other failure, or the asker's cancellation, is its own: one of those

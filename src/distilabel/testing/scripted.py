@@ -73,11 +73,6 @@ class ScriptedLLM(LLM):
         """What it was told."""
         return self._is_deterministic
 
-    @property
-    def heeds_first_generation(self) -> bool:
-        """A script that is deterministic goes by the prompt."""
-        return not self._is_deterministic
-
     async def complete(self, call: Call) -> Reply | Sequence[str]:
         """The script's line for this call."""
         self.calls.append(call)

@@ -149,6 +149,11 @@ class InferenceEndpointsLLM(HttpLLM):
         self._return_full_text = return_full_text
 
     @property
+    def endpoint_namespace(self) -> str | None:
+        """The user or organization that owns the endpoint; None: that of the token."""
+        return self._deployment.namespace
+
+    @property
     def is_deterministic(self) -> bool:
         """Without `do_sample`, and without what makes TGI sample all the same.
 
@@ -158,11 +163,6 @@ class InferenceEndpointsLLM(HttpLLM):
         warpers = {**self._sampling, **self._only_generate}
         is_plain = all(warpers.get(name, 1) == 1 for name in ("temperature", "top_p", "typical_p"))
         return not self._do_sample and is_plain and not warpers.get("top_k")
-
-    @property
-    def heeds_first_generation(self) -> bool:
-        """It shifts the seed, if there is one."""
-        return self._seed is not None
 
     async def complete(self, call: Call) -> Reply:
         """One request to the route that fits the prompt's kind."""
