@@ -3,7 +3,8 @@
 Rules:
 
 - A lane belongs to one event loop. It is opened by the first `session()` in that loop and closed
-  when the last one there is left, so that nothing outlives a run.
+  when the last one there is left, so that nothing outlives a run. A client of the user's serves
+  one loop after another: `given_client` says how.
 - The key is a `SecretStr`. It goes to the lane once, when the lane is opened, and nowhere else. No
   frame from which an error may be raised holds it as text: tracebacks can show locals.
 """
@@ -14,7 +15,7 @@ import asyncio
 import re
 import threading
 from abc import abstractmethod
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from distilabel.errors import ConfigurationError
 from distilabel.llm.base import LLM
 from distilabel.llm.control import control_for
 from distilabel.transport import HttpReply, Lane, Timeouts
+from distilabel.transport.given_client import held
 from distilabel.transport.httpx_lane import HttpxLane, httpx_module_of
 from distilabel.transport.proxies import proxy_for
 from distilabel.transport.reply_head import ReplyHeaders
@@ -73,9 +75,19 @@ class HttpLLM(LLM):
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
-        """Hold connections open in this event loop."""
+        """Hold connections open in this event loop.
+
+        Raises:
+            ConfigurationError: the user's client is in use in another event loop.
+        """
+        async with nullcontext() if self._client is None else held(self._client):
+            await self._prepare()
+            async with self._opened():
+                yield
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncGenerator[None]:
         loop = asyncio.get_running_loop()
-        await self._prepare()
         with self._lock:
             entry = self._lanes.get(loop)
             if entry is None:
