@@ -8,8 +8,12 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line, and end the process with its exit code.
 
-    0: well; 1: a run failed; 2: what was asked for cannot work; 130: Ctrl-C.
+    0: well, or nobody reads any more; 1: a run failed; 2: what was asked for cannot work; 130:
+    Ctrl-C.
     """
+    from distilabel.cli.plain import has_lost_its_reader, keep_pipes_plain
+
+    keep_pipes_plain()
     try:
         from distilabel.cli.app import app
 
@@ -17,3 +21,5 @@ def main() -> None:
     except KeyboardInterrupt:  # before a verb began; verbs see to it themselves
         sys.stderr.write("distilabel: stopped\n")
         sys.exit(130)
+    except SystemExit as ended:
+        sys.exit(0 if has_lost_its_reader(ended) else ended.code)
