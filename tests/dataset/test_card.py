@@ -16,9 +16,10 @@ from distilabel.dataset.figures import count
 from distilabel.dataset.hub import subject_of
 from distilabel.dataset.markdown import block, cover, span, table
 from distilabel.dataset.origin import Origin, StageOrigin
-from distilabel.llm import OpenAILLM
+from distilabel.llm import InferenceEndpointsLLM, OpenAILLM
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
+from distilabel.testing import HubEndpoint
 from distilabel.types import RunSummary, Usage
 
 HOSTILE = (
@@ -63,6 +64,15 @@ def rated(ratings: list[list[float | None]], prompt: str = "Hi") -> Dataset:
         "rating": ratings,
     }
     return Dataset.from_dict(columns, features=Features(features))
+
+
+def run_script(dataset, rows: list[dict]) -> Dataset:
+    """What the script on the card of a data set makes of rows."""
+    subject = subject_of(dataset, dataset._origin, config_name="default", split="train")
+    (fence,) = [each for each in leaves(write_section(subject)) if "Pipeline(" in each.content]
+    names = {"rows": rows}
+    exec(fence.content, names)  # noqa: S102
+    return names["dataset"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -131,14 +141,39 @@ def test_the_script_on_the_card_runs(serve, monkeypatch):
     judge = OpenAILLM(UltraFeedbackTask.for_honesty(), "gpt-4o", temperature=0.0)
     rows = [{"input": "Why?"}]
     first = Pipeline(writer, judge).generate(rows, num_generations=1, enable_checkpoints=False)
-    subject = subject_of(first, first._origin, config_name="default", split="train")
-    (fence,) = [each for each in leaves(write_section(subject)) if "Pipeline(" in each.content]
-    namespace = {"rows": rows}
-    exec(fence.content, namespace)  # noqa: S102
-    again = namespace["dataset"]
+    again = run_script(first, rows)
     assert again._origin.stages == first._origin.stages
     assert again["generation_prompt"][0] == first["generation_prompt"][0]
     assert again["labelling_prompt"][0] == first["labelling_prompt"][0]
+
+
+def test_the_script_sends_the_same_prompts(serve, monkeypatch):
+    """A format of prompts that was chosen is on the card, so that the script sends the same."""
+    endpoint = serve(reply=lambda _: "text")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-this-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.openai_url)
+    writer = OpenAILLM(TextGenerationTask(), "writer", prompt_format="zephyr")
+    rows = [{"input": "Why?"}]
+    first = Pipeline(writer).generate(rows, enable_checkpoints=False, verbose=False)
+    assert "<|user|>" in first["generation_prompt"][0][0]
+    again = run_script(first, rows)
+    assert again["generation_prompt"][0] == first["generation_prompt"][0]
+
+
+@pytest.mark.parametrize("given", [("me/mine", None), ("mine", "me")])
+def test_the_script_asks_the_same_endpoint(serve_hub, monkeypatch, given):
+    """The namespace of an Inference Endpoint is on the card, in whichever way it was given."""
+    serve_hub(endpoints=[HubEndpoint("mine", namespace="me")], reply=lambda _: "text")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
+    name, namespace = given
+    writer = InferenceEndpointsLLM(name, TextGenerationTask(), namespace)
+    rows = [{"input": "Why?"}]
+    first = Pipeline(writer).generate(rows, enable_checkpoints=False, verbose=False)
+    again = run_script(first, rows)
+    assert again["generations"][:] == [["text"]]
+    (stage,) = again._origin.stages
+    assert stage == first._origin.stages[0]
+    assert stage.parameters["endpoint_namespace"] == "me"
 
 
 def test_a_script_holds_no_code_from_elsewhere():

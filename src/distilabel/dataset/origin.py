@@ -51,7 +51,8 @@ class StageOrigin:
     task: str
     """The task's class, likewise."""
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Parameters of sampling. No address, no key."""
+    """Of sampling, the format of prompts if it was chosen, and whose the endpoint is. No address,
+    no key."""
     task_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Settings of the task that are not its defaults, as plain data."""
 

@@ -106,6 +106,8 @@ def _task_settings(task: Task) -> dict[str, Any]:
 
 def _parameters(llm: LLM) -> dict[str, Any]:
     settings = {key: llm.settings()[key] for key in sorted(_PARAMETERS & llm.settings().keys())}
+    settings["prompt_format"] = llm.prompt_format
+    settings["endpoint_namespace"] = getattr(llm, "endpoint_namespace", None)
     plain = (str, int, float, bool, list)
     return {key: value for key, value in settings.items() if isinstance(value, plain)}
 
