@@ -57,7 +57,7 @@ def _common(
     del version  # its callback has seen to it
 
 
-@app.command()
+@app.command(epilog="Example: distilabel demo --rows 20 --output tried")
 def demo(
     rows: Annotated[int, typer.Option(min=1, max=PROMPTS_MAX, help="How many prompts.")] = 200,
     generations: Annotated[int, typer.Option(min=1, max=8, help="Texts for each prompt.")] = 2,
@@ -76,7 +76,7 @@ def demo(
         run_demo(DemoOptions(rows, generations, seed, output, latency_median))
 
 
-@app.command()
+@app.command(epilog="Example: distilabel simulate --port 8000 --slots 8 --error-rate 0.05")
 def simulate(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free.")] = 8000,

@@ -56,11 +56,17 @@ _Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Who writes: openai:NAME, endpoint:NAMESPACE/NAME, or http://HOST:PORT/v1#NAME.",
+        help="Who writes: openai:NAME, endpoint:NAMESPACE/NAME, or http://HOST:PORT/v1#NAME",
     ),
 ]
 _Label = Annotated[
-    str | None, typer.Option("--label", help="What is rated: ultrafeedback:text-quality, …")
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="ultrafeedback:ASPECT",
+        help="What is rated: text-quality, helpfulness, truthfulness, honesty or "
+        "instruction-following.",
+    ),
 ]
 _Labeller = Annotated[
     str | None, typer.Option("--labeller", help="Who rates; named as for --model.")
