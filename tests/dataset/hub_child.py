@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import datasets
+from huggingface_hub import DatasetCard
 
 from distilabel.dataset import CustomDataset
 from distilabel.errors import DistilabelError
@@ -102,6 +103,22 @@ def splits_and_configs() -> dict:
     }
 
 
+def sizes() -> dict:
+    """A large split, a small one after it, and a configuration that has no more than one row."""
+    rows = datasets.Dataset.from_dict({"input": ["a"] * 999, "generations": [["x"]] * 999})
+    large = CustomDataset.from_dataset(rows)
+    found = []
+    for push in (
+        lambda: large.push_to_hub(REPO),
+        lambda: large.select([0]).push_to_hub(REPO, split="test"),
+        lambda: large.push_to_hub(REPO),
+        lambda: large.select([0]).push_to_hub(REPO, "more"),
+    ):
+        push()
+        found.append(DatasetCard.load(REPO).data["size_categories"])
+    return {"found": found}
+
+
 def refused() -> dict:
     """Push where the hub does not take the card."""
     try:
@@ -112,5 +129,5 @@ def refused() -> dict:
 
 
 if __name__ == "__main__":
-    scenarios = {each.__name__: each for each in (round_trip, splits_and_configs, refused)}
+    scenarios = {each.__name__: each for each in (round_trip, splits_and_configs, sizes, refused)}
     Path("found.json").write_text(json.dumps(scenarios[sys.argv[1]]()), encoding="utf-8")

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from distilabel.dataset.card import CardSubject, size_category, tags, with_section, write_section
+from distilabel.dataset.card import (
+    CardSubject,
+    rows_told,
+    size_category,
+    tags,
+    with_section,
+    write_section,
+)
 from distilabel.dataset.figures import count
 from distilabel.dataset.hub import subject_of
 from distilabel.dataset.markdown import block, cover, span, table
@@ -246,6 +253,12 @@ def test_keys_and_homes_are_covered():
 def test_size_categories(rows, word):
     """The hub's words for sizes begin where the hub says."""
     assert size_category(rows) == word
+
+
+@pytest.mark.parametrize("told", [None, "much", {"splits": "many"}, [3, {"splits": [None, {}]}]])
+def test_sizes_that_are_not_told_count_nothing(told):
+    """A front matter that is not as `datasets` writes it stops no push."""
+    assert rows_told(told) == 0
 
 
 def test_tags():

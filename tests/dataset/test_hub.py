@@ -116,6 +116,11 @@ def test_splits_and_configurations(hub, found):
     assert front_matter(readme)["tags"] == ["distilabel", "synthetic", "preference", "kto"]
 
 
+def test_the_size_is_that_of_all_splits(found):
+    """The size category counts the rows of every split and configuration, each once."""
+    assert found("sizes") == {"found": [["n<1K"], ["1K<n<10K"], ["1K<n<10K"], ["1K<n<10K"]]}
+
+
 def test_a_card_that_is_refused(hub, found):
     """If the card cannot be added, the error says that the rows are there and what to do."""
     hub.refuses_cards = True

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from distilabel.dataset.origin import Origin
     from distilabel.types import StageName
 
-__all__ = ["CardSubject", "size_category", "tags", "with_section", "write_section"]
+__all__ = [
+    "CardSubject",
+    "rows_told",
+    "size_category",
+    "tags",
+    "with_section",
+    "write_section",
+]
 
 _SIZES: Final = (
     (10**3, "n<1K"),
@@ -77,6 +84,22 @@ def size_category(rows: int) -> str:
     '1K<n<10K'
     """
     return next((word for limit, word in _SIZES if rows < limit), "n>1T")
+
+
+def rows_told(dataset_info: Any) -> int:
+    """Rows of all splits and configurations, as `datasets` tells them in the front matter.
+
+    It tells them in a mapping for one configuration, in a list of mappings for several. Anything
+    else that somebody wrote there counts nothing.
+
+    >>> rows_told([{"splits": [{"num_examples": 5}]}, {"splits": [{"num_examples": 2}]}])
+    7
+    """
+    told: list[Any] = dataset_info if isinstance(dataset_info, list) else [dataset_info]
+    found = [info.get("splits") for info in told if isinstance(info, dict)]
+    splits = [split for each in found if isinstance(each, list) for split in each]
+    counts = [split.get("num_examples") for split in splits if isinstance(split, dict)]
+    return sum(count for count in counts if isinstance(count, int))
 
 
 def tags(columns: Sequence[str]) -> list[str]:

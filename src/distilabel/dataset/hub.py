@@ -19,7 +19,14 @@ from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi, HfFileSystem
 from huggingface_hub.errors import HfHubHTTPError
 
 from distilabel import __version__
-from distilabel.dataset.card import CardSubject, size_category, tags, with_section, write_section
+from distilabel.dataset.card import (
+    CardSubject,
+    rows_told,
+    size_category,
+    tags,
+    with_section,
+    write_section,
+)
 from distilabel.dataset.figures import count
 from distilabel.dataset.markdown import cover
 from distilabel.dataset.origin import Origin
@@ -178,7 +185,8 @@ def _card(readme: str, section: str, subject: CardSubject, *, title: str) -> str
     card = DatasetCard(readme)
     own = card.data.get("tags") or []
     card.data["tags"] = list(dict.fromkeys([*own, *tags(subject.columns)]))
-    card.data["size_categories"] = [size_category(subject.figures.rows)]
+    rows = max(rows_told(card.data.get("dataset_info")), subject.figures.rows)
+    card.data["size_categories"] = [size_category(rows)]
     card.text = with_section(
         card.text if card.text.strip() else f"\n# {title}\n",
         section,
