@@ -20,7 +20,7 @@ from distilabel.dataset.assembler import (
     fold_label,
 )
 from distilabel.dataset.schema import ResultSchema, StageColumns
-from distilabel.errors import ColumnError, ConfigurationError
+from distilabel.errors import ColumnError, ConfigurationError, DistilabelError
 from distilabel.types import Row, RunSummary
 
 CHAT = [{"role": "system", "content": "Rate."}, {"role": "user", "content": "0"}]
@@ -189,10 +189,11 @@ class TestBuild:
     def test_a_column_without_a_type_is_named(
         self, assemble, make_row, monkeypatch, values, chunk_rows
     ):
-        """Values that no type holds are a configuration error that names the column."""
+        """Values that no type holds are an error that names the column, after the calls."""
         monkeypatch.setattr(columns, "_CHUNK_ROWS", chunk_rows)
-        with pytest.raises(ConfigurationError, match="'odd'"):
+        with pytest.raises(DistilabelError, match=r"'odd'.*Make them alike") as caught:
             assemble([make_row(index, odd=value) for index, value in enumerate(values)])
+        assert not isinstance(caught.value, ConfigurationError)  # which says: no call was made
 
     def test_a_value_off_its_declared_type_is_named(self, assemble, make_row):
         """A value that cannot be stored is an error with its row and its column."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from distilabel.dataset.columns import ColumnStore
-from distilabel.errors import ColumnError, ConfigurationError
+from distilabel.errors import ColumnError, DistilabelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["DatasetAssembler", "Generation", "Label", "fold_generations", "fold_label"]
 
 _ITER_ROWS = 1_000
+_MEND = (
+    "Make them alike, leave the column out, or give the input as a `datasets.Dataset` with "
+    "declared features."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class DatasetAssembler:
         keeps_user_columns: keep the user's columns of each row, too. Needed where `build` is given
             no `source` to carry them over from.
         user_features: the types of the user's columns, as far as the input declares them.
+        mend: what to do if the user's columns cannot be stored, in a sentence or two.
     """
 
     def __init__(
@@ -134,11 +139,16 @@ class DatasetAssembler:
         *,
         keeps_user_columns: bool,
         user_features: Mapping[str, Any] | None = None,
+        mend: str = _MEND,
     ) -> None:
         self._schema = schema
+        self._mend = mend
         self._user_features = dict(user_features or {})
         self._rows = ColumnStore(
-            self._declared_types, names=schema.names, keeps_others=keeps_user_columns
+            self._declared_types,
+            names=schema.names,
+            keeps_others=keeps_user_columns,
+            mend=mend,
         )
 
     def __len__(self) -> int:
@@ -148,7 +158,7 @@ class DatasetAssembler:
         """Take a finished row, in any order.
 
         Raises:
-            ConfigurationError: values of a column cannot be stored together. It may also be
+            DistilabelError: values of a column cannot be stored together. It may also be
                 `build` that finds it.
         """
         self._rows.add(row)
@@ -171,7 +181,7 @@ class DatasetAssembler:
 
         Raises:
             ColumnError: the source has a column that the run adds.
-            ConfigurationError: a column holds values without a common type.
+            DistilabelError: a column holds values without a common type.
             ValueError: a row was added twice.
         """
         import pyarrow as pa
@@ -200,7 +210,7 @@ class DatasetAssembler:
         """The user's columns with the types that the input declares for them.
 
         Raises:
-            ConfigurationError: the values are not of that type.
+            DistilabelError: the values are not of that type.
         """
         import pyarrow as pa
         from datasets import Features
@@ -214,9 +224,9 @@ class DatasetAssembler:
             try:
                 columns[name] = columns[name].cast(declared.field(name).type)
             except pa.ArrowInvalid as error:
-                raise ConfigurationError(
+                raise DistilabelError(
                     f"the input declares its column {name!r} as {declared.field(name).type} and "
-                    f"holds something else: {error}",
+                    f"holds something else: {error}. {self._mend}",
                 ) from error
         return columns
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, Final
 
-from distilabel.errors import ConfigurationError
+from distilabel.errors import ConfigurationError, DistilabelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from distilabel.types import Row
 
-__all__ = ["ColumnStore"]
+__all__ = ["REFUSALS", "ColumnStore", "storable"]
 
 _CHUNK_ROWS: Final = 1_000
 _TAKE_MAX_BYTES: Final = 2**30
 """Arrow's `take` joins all chunks of a column first, and a string column ends at 2 GiB."""
-_REFUSALS: Final = (ValueError, TypeError, OverflowError, NotImplementedError)
+REFUSALS: Final = (ValueError, TypeError, OverflowError, NotImplementedError)
 """What Arrow raises for values that it cannot store; its own errors are among these."""
 
 
@@ -45,6 +45,7 @@ class ColumnStore:
         declared: gives the columns whose type is known. Called once, when it is first needed.
         names: the names of those columns.
         keeps_others: keep the rows' other columns too, with inferred types.
+        mend: what to do about values of these that no type holds, in a sentence or two.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class ColumnStore:
         *,
         names: Iterable[str],
         keeps_others: bool,
+        mend: str,
     ) -> None:
         self._declare = declared
         self._names = tuple(names)
         self._keeps_others = keeps_others
+        self._mend = mend
         self._types: Mapping[str, pa.DataType] | None = None
         self._pending: list[Row] = []
         self._indices = array("q")
@@ -71,7 +74,7 @@ class ColumnStore:
         """Keep a row.
 
         Raises:
-            ConfigurationError: a value cannot be stored in its column. Found once a chunk is full.
+            DistilabelError: a value cannot be stored in its column. Found once a chunk is full.
         """
         self._pending.append(row)
         if len(self._pending) >= _CHUNK_ROWS:
@@ -102,7 +105,7 @@ class ColumnStore:
         """The other columns, in the order in which they first appear, sorted likewise.
 
         Raises:
-            ConfigurationError: no type holds all values of a column.
+            DistilabelError: no type holds all values of a column.
         """
         self._flush()
         return {name: self._inferred(name) for name in sorted(self._first_seen, key=self._seen_at)}
@@ -121,7 +124,8 @@ class ColumnStore:
         rows = sorted(self._pending, key=lambda row: row.index)
         chunk = {name: _to_arrow(name, rows, kind) for name, kind in self._declared_types().items()}
         if self._keeps_others:
-            chunk |= {name: _to_arrow(name, rows, None) for name in self._note_others(rows)}
+            for name in self._note_others(rows):
+                chunk[name] = self._infer(name, [row.get(name) for row in rows])
         for name, values in chunk.items():
             self._chunks.setdefault(name, {})[len(self._lengths)] = values
         self._indices.extend(row.index for row in rows)
@@ -166,8 +170,17 @@ class ColumnStore:
             values += [None] * length if chunk is None else chunk.to_pylist()
         places = self._places()
         whole = values if places is None else [values[place] for place in places]
-        array = _infer(name, whole)
+        array = self._infer(name, whole)
         return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+    def _infer(self, name: str, values: Sequence[Any]) -> pa.Array:
+        try:
+            return storable(values, None)
+        except REFUSALS as refusal:
+            raise DistilabelError(
+                f"the values of the input's column {name!r} have no common type that can be "
+                f"stored: {refusal}. {self._mend}"
+            ) from refusal
 
     def _places(self) -> npt.NDArray[np.int64] | None:
         """Where the rows of the sorted columns lie; None if they are sorted already."""
@@ -206,13 +219,11 @@ def _gather(chunks: Sequence[pa.Array], places: npt.NDArray[np.int64]) -> pa.Arr
     return pa.concat_arrays(pieces).take(pa.array(np.argsort(np.argsort(homes, kind="stable"))))
 
 
-def _to_arrow(name: str, rows: Sequence[Row], kind: pa.DataType | None) -> pa.Array:
+def _to_arrow(name: str, rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
     values = [row.get(name) for row in rows]
-    if kind is None:
-        return _infer(name, values)
     try:
-        return _storable(values, kind)
-    except _REFUSALS as refusal:
+        return storable(values, kind)
+    except REFUSALS as refusal:
         index, value = next(
             (row.index, value)
             for row, value in zip(rows, values, strict=True)
@@ -224,26 +235,21 @@ def _to_arrow(name: str, rows: Sequence[Row], kind: pa.DataType | None) -> pa.Ar
         ) from refusal
 
 
-def _infer(name: str, values: Sequence[Any]) -> pa.Array:
-    try:
-        return _storable(values, None)
-    except _REFUSALS as refusal:
-        raise ConfigurationError(
-            f"the values of the input's column {name!r} have no common type that can be stored: "
-            f"{refusal}. Make them alike, leave the column out, or give the input as a "
-            "`datasets.Dataset` with declared features."
-        ) from refusal
-
-
 def _is_refused(value: Any, kind: pa.DataType) -> bool:
     try:
-        _storable([value], kind)
-    except _REFUSALS:
+        storable([value], kind)
+    except REFUSALS:
         return True
     return False
 
 
-def _storable(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array:
+def storable(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array:
+    """The values in Arrow, lone surrogates replaced; raises one of `REFUSALS` if they cannot be.
+
+    Args:
+        values: of one column.
+        kind: its type; None: inferred.
+    """
     import pyarrow as pa
 
     try:

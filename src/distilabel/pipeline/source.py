@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 from distilabel.errors import ConfigurationError
 from distilabel.pipeline.reading import ReadingThread
@@ -30,6 +30,7 @@ __all__ = [
     "RowsLike",
     "as_dataset",
     "declared_features",
+    "is_list",
     "is_read_again",
     "open_source",
     "plain_columns",
@@ -205,6 +206,11 @@ def plain_columns(rows: RowsLike) -> tuple[str, ...]:
     if dataset is None:
         return ()
     return tuple(n for n, kind in dataset.features.items() if not hasattr(kind, "decode_example"))
+
+
+def is_list(rows: RowsLike) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether all rows lie in memory; another sequence may make each when it is asked for it."""
+    return isinstance(rows, list | tuple)
 
 
 def is_read_again(rows: RowsLike) -> bool:

@@ -15,6 +15,7 @@ import anyio
 
 from distilabel import failpoints
 from distilabel.dataset.assembler import DatasetAssembler
+from distilabel.dataset.kinds import check_storable
 from distilabel.errors import StreamClosedError
 from distilabel.pipeline.describing import stage_origins
 from distilabel.pipeline.keeping import open_kept
@@ -26,11 +27,12 @@ from distilabel.pipeline.sampling import SampledRows
 from distilabel.pipeline.source import (
     as_dataset,
     declared_features,
+    is_list,
     open_source,
     plain_columns,
 )
 from distilabel.pipeline.stopping import stops_opening
-from distilabel.pipeline.telling import equal_texts, say, with_failures
+from distilabel.pipeline.telling import equal_texts, mend_columns, say, with_failures
 from distilabel.progress.bar import ProgressBar
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ class RowStream(AsyncIterator["Row"]):
             self.plan.schema,
             keeps_user_columns=not is_carried_over,
             user_features=None if is_carried_over else declared_features(self._source),
+            mend=mend_columns(self._directory),
         )
 
     def build(self, assembler: DatasetAssembler) -> CustomDataset:
@@ -151,8 +154,9 @@ async def open_stream(
         settings: how to run.
         observers: who wants to know what happens.
         switch: stops the run from outside.
-        needs_all_columns: False: of a `datasets.Dataset`, the columns that the tasks read are
-            wanted in the rows, and those that the journal can keep.
+        needs_all_columns: False: a data set is to be made. Of a `datasets.Dataset`, the columns
+            that the tasks read are wanted in the rows, and those that the journal can keep; of
+            rows in memory, all columns must fit a data set.
         only_rows: chooses places, given how many rows there are (None: not known); the other rows
             stay pending. None: all.
 
@@ -174,6 +178,8 @@ async def open_stream(
             include_metadata=settings.include_metadata,
         )
         check_ceiling(plan, settings, first_row)
+        if not needs_all_columns and is_list(rows):
+            check_storable(rows, without=plan.schema.names)
         if settings.verbose and (warning := equal_texts(generator, settings.num_generations)):
             say(warning)
         with stops_opening(switch):

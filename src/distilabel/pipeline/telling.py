@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "beginning",
     "equal_texts",
+    "mend_columns",
     "resume_line",
     "say",
     "where_it_is_kept",
@@ -79,6 +80,19 @@ def equal_texts(llm: LLM | None, num_generations: int) -> str:
 def where_it_is_kept(directory: Path) -> str:
     """How to go on after a run that ended early."""
     return f"All of that is kept in {directory}. To go on, run the same again: {resume_line()}"
+
+
+def mend_columns(directory: Path | None) -> str:
+    """What to do about columns of the input that turn out, at the end, to fit no data set."""
+    if directory is None:
+        return (
+            "The replies are lost, as enable_checkpoints is False. Make the column's values alike "
+            "or leave it out; `iterate` hands out rows without asking for a common type."
+        )
+    return (
+        f"All replies are kept in {directory}. Make the column's values alike or leave it out, "
+        f"and run again: none of them is bought twice."
+    )
 
 
 def resume_line() -> str:
