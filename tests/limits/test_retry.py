@@ -110,8 +110,45 @@ def test_every_form_of_retry_after_is_read(headers, wait_s):
     assert parse_retry_after(headers) == pytest.approx(wait_s)
 
 
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text()))
-def test_nonsense_never_raises(headers):
+def _resets(requests=None, requests_left=None, tokens=None, tokens_left=None):
+    named = {
+        "x-ratelimit-reset-requests": requests,
+        "x-ratelimit-remaining-requests": requests_left,
+        "x-ratelimit-reset-tokens": tokens,
+        "x-ratelimit-remaining-tokens": tokens_left,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("headers", "throttled_s", "else_s"),
+    [
+        (_resets(requests="2s"), 2.0, None),
+        (_resets(tokens="2s"), 2.0, None),
+        (_resets(requests="3s", tokens="2s"), 3.0, None),
+        (_resets(requests="2s", requests_left="many"), 2.0, None),
+        (_resets(tokens="2s", tokens_left="3"), 2.0, None),
+        (_resets(tokens="2s", tokens_left="0"), 2.0, 2.0),
+        (_resets("120ms", "9000", "2s", "0"), 2.0, 2.0),
+        (_resets("6h", "9000", "2s", "0"), 2.0, 2.0),
+        (_resets("6h", "9000", "2s", "3"), 2.0, None),
+        (_resets("3s", "0", "20s", "9000"), 3.0, 3.0),
+        (_resets("6h", "9000", "6h", "400000"), 60.0, None),
+        (_resets("6h", "9000"), None, None),
+        ({"retry-after": "1", **_resets("9s", "0", "9s", "0")}, 1.0, 1.0),
+    ],
+)
+def test_a_reset_is_heeded_as_far_as_its_kind_may_be_short(headers, throttled_s, else_s):
+    """With a 429 what is not said to be left, then tokens; with another status what is at 0."""
+    assert parse_retry_after(headers, is_throttled=True) == throttled_s
+    assert parse_retry_after(headers) == else_s
+
+
+_TOLD = ["retry-after", "retry-after-ms", "date", *_resets("", "", "", "")]
+
+
+@given(st.dictionaries(st.sampled_from(_TOLD), st.text()), st.booleans())
+def test_nonsense_never_raises(headers, is_throttled):
     """Whatever a server writes into Retry-After, the answer is a number or None."""
-    wait_s = parse_retry_after(headers)
+    wait_s = parse_retry_after(headers, is_throttled=is_throttled)
     assert wait_s is None or wait_s >= 0

@@ -1,6 +1,7 @@
 """How a run takes each class of failure, on a virtual clock and a scripted backend."""
 
 import anyio
+import pytest
 
 from distilabel.errors import (
     RowFatalError,
@@ -9,10 +10,12 @@ from distilabel.errors import (
     TransientError,
     WarmingError,
 )
+from distilabel.llm.failures import failure_of
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask
 from distilabel.testing import VirtualClock
 from distilabel.testing.scripted import ScriptedLLM
+from distilabel.transport import HttpReply
 
 
 def _rows(count):
@@ -216,3 +219,10 @@ def test_one_row_in_a_hundred_may_fail():
     done, error, _, _ = _run(script, _rows(1000), num_threads=8)
     assert error is None
     assert sum(bool(row.errors) for row in done) == 10
+
+
+@pytest.mark.parametrize(("status", "wait_s"), [(429, 2.0), (500, None), (503, None), (529, None)])
+def test_a_reset_alone_is_a_reason_to_wait_with_a_429(status, wait_s):
+    """With other statuses it says nothing: it stands on every reply of some servers."""
+    reply = HttpReply(status, {"x-ratelimit-reset-tokens": "2s"}, b"{}")
+    assert failure_of(reply, who="m").retry_after_s == wait_s

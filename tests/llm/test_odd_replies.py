@@ -469,8 +469,8 @@ THROTTLES = [
                 "x_ratelimit_reset_tokens": "tomorrow",
             },
             "rate limit with something left": {
-                "x_ratelimit_remaining_tokens": "5",
-                "x_ratelimit_reset_tokens": "6m0s",
+                "x_ratelimit_remaining_requests": "5",
+                "x_ratelimit_reset_requests": "6m0s",
             },
         }.items()
     ],

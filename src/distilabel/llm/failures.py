@@ -103,7 +103,7 @@ def failure_of(reply: HttpReply, *, who: str) -> CallError:
     details = read_details(reply.body)
     kind, cause, advice = _classify(reply.status, details)
     said = f': "{details.message}"' if details.message else ""
-    retry_after_s = parse_retry_after(reply.headers)
+    retry_after_s = parse_retry_after(reply.headers, is_throttled=reply.status == 429)
     if retry_after_s is None and kind is WarmingError:
         retry_after_s = details.estimated_s
     return kind(
