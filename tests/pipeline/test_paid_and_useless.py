@@ -1,8 +1,10 @@
 """Replies that were paid for and are of no use: counted, all the same."""
 
-from distilabel.errors import InvalidReplyError
+import pytest
+
+from distilabel.errors import BudgetExceededError, InvalidReplyError
 from distilabel.pipeline import Pipeline
-from distilabel.tasks import TextGenerationTask
+from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
 from distilabel.testing import ScriptedLLM
 from distilabel.types import Reply, Usage
 
@@ -33,3 +35,55 @@ def test_tokens_of_a_call_that_was_given_up_are_counted():
     dataset = pipe.generate([{"input": "Shout."}], verbose=False)
     assert dataset[0]["generations"] == [None]
     assert dataset.run.usage == Usage(30, 15)
+
+
+NO_FORM = "I cannot rate these."
+RATED = "#### Output for Text 1\nRating: 4\nRationale: Fine.\n"
+NOT_APPLICABLE = "#### Output for Text 1\nRating: N/A\n#### Output for Text 2\nRating: N/A"
+TWO_TEXTS = [{"input": "Why?", "generations": ["one", "two"]}]
+
+
+def judged_by(*lines: str, **settings) -> Pipeline:
+    """A pipeline whose judge says one line after the other, 10 tokens read and 5 written each."""
+    replies = [Reply((line,), usage=Usage(10, 5)) for line in lines]
+    return Pipeline(labeller=ScriptedLLM(UltraFeedbackTask(), replies, **settings))
+
+
+@pytest.mark.parametrize("line", [RATED, NOT_APPLICABLE])
+def test_a_judgement_of_the_form_is_asked_for_once(line):
+    """A text without a section, or ratings that are all N/A, are no reason to pay again."""
+    dataset = judged_by(line, RATED).generate(TWO_TEXTS, verbose=False)
+    assert dataset["raw_labelling_response"][:] == [line]
+    assert dataset.run.paid_retries == 0
+
+
+def test_a_judgement_without_form_is_asked_for_again():
+    """What holds no section is a paid retry, and the next reply is the row's."""
+    pipe = judged_by(NO_FORM, RATED)
+    dataset = pipe.generate(TWO_TEXTS, shuffle_before_labelling=False, verbose=False)
+    assert dataset[0]["rating"] == [4.0, None]
+    assert dataset[0]["raw_labelling_response"] == RATED
+    assert (dataset.run.calls, dataset.run.paid_retries) == (1, 1)
+    assert dataset.run.usage == Usage(20, 10)
+
+
+@pytest.mark.parametrize("is_deterministic", [False, True])
+def test_the_last_judgement_without_form_is_kept(is_deterministic):
+    """After three the text stays, with one cause; a second run buys nothing and says the same."""
+    lines = [NO_FORM, NO_FORM, "Nor now."]
+    for replies, retries in ((lines, 2), ([], 0)):
+        pipe = judged_by(*replies, is_deterministic=is_deterministic)
+        dataset = pipe.generate(TWO_TEXTS, resume="always", verbose=False)
+        assert dataset[0]["rating"] == dataset[0]["rationale"] == [None, None]
+        assert dataset[0]["raw_labelling_response"] == "Nor now."
+        assert dataset.run.failed_by_cause == {"section_missing": 1}
+        assert (dataset.run.calls, dataset.run.paid_retries) == (0, retries)
+
+
+def test_asking_again_stays_below_the_budget():
+    """Each try has to be affordable: the budget ends the row before it is overrun."""
+    pipe = judged_by(NO_FORM, NO_FORM, RATED, price=(0.0, 1_000_000.0))
+    pipe.labeller.max_new_tokens = 5  # so that a try costs 5 dollars
+    with pytest.raises(BudgetExceededError):
+        pipe.generate(TWO_TEXTS, max_cost=12.0, verbose=False)
+    assert len(pipe.labeller.calls) == 2

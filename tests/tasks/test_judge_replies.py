@@ -194,17 +194,18 @@ def test_what_was_thought_aloud_is_no_reply(opening):
     "reply", ["", " \n", "\x00", "\ud800", "sorry", "[" * 10_000, "{" * 10_000]
 )
 def test_a_useless_reply_is_none_all_over(reply):
-    """Nothing usable gives None for every text, each with its cause, and `is_empty` says so."""
+    """Nothing usable gives None for every text, each with its cause, and `is_formless` says so."""
     parsed = TASK.parse(reply, {"input": "Why?", "generations": ["x"] * 3})
     assert parsed.values == {"rating": [None] * 3, "rationale": [None] * 3}
     assert [problem.cause for problem in parsed.problems] == ["section_missing"] * 3
-    assert parsed.is_empty
+    assert parsed.is_formless
 
 
-def test_a_reply_of_some_use_is_not_empty():
-    """One value is enough for a reply to be of use."""
-    parsed = TASK.parse(f"{HEAD}Rating: 4", {"input": "Why?", "generations": ["x"] * 3})
-    assert not parsed.is_empty
+@pytest.mark.parametrize("said", ["Rating: 4", "Rating: N/A", "Rating: 99", ""])
+def test_one_section_makes_a_reply_one_of_the_form(said):
+    """A section for one text is enough, and so is one that says N/A or cannot be read."""
+    parsed = TASK.parse(f"{HEAD}{said}", {"input": "Why?", "generations": ["x"] * 3})
+    assert not parsed.is_formless
 
 
 PIECES = st.sampled_from([

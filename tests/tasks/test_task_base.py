@@ -59,22 +59,6 @@ def test_tasks_compare_by_class_and_settings():
     assert Shout() != "Shout()"
 
 
-@pytest.mark.parametrize(
-    ("values", "empty"),
-    [
-        ({"x": None}, True),
-        ({"x": [None, None], "y": None}, True),
-        ({}, True),
-        ({"x": ""}, False),
-        ({"x": 0}, False),
-        ({"x": [None, 0.0]}, False),
-    ],
-)
-def test_whether_a_reply_held_anything(values, empty):
-    """`is_empty` is true where no output has a value; an empty string is a value."""
-    assert Parsed(values).is_empty is empty
-
-
 def test_a_problem_concerns_all_texts_by_default():
     """A problem without a text is about the whole reply."""
     assert Problem("cause", "what happened").text is None

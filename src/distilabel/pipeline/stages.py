@@ -216,10 +216,16 @@ class LabellerStage:
         if prompted is None:
             return self._nothing(shown.total)
 
+        formless: list[str] = []
+
         def read(reply: Reply) -> Parsed:
             if not reply.texts:
                 raise InvalidReplyError("the reply holds no text", cause="no_choices")
-            return read_text(self.llm.task, reply.texts[0], prompted.inputs)
+            parsed = read_text(self.llm.task, reply.texts[0], prompted.inputs)
+            if parsed.is_formless:
+                formless[:] = reply.texts[:1]
+                raise _formless(parsed)
+            return parsed
 
         context = self.context("labeller", draft)
         try:
@@ -230,7 +236,8 @@ class LabellerStage:
             draft.errors.append(_call_error("labeller", error, None))
             if draft.calls is not None:
                 draft.calls.append(provenance.of_failure("labeller", list(shown.places), error))
-            return self._nothing(shown.total, self.llm.model_name, prompted.prompt)
+            raw = formless[0] if formless else None
+            return self._nothing(shown.total, self.llm.model_name, prompted.prompt, raw)
         draft.count(answer)
         if draft.calls is not None:
             draft.calls.append(provenance.of_reply("labeller", list(shown.places), answer))
@@ -243,13 +250,17 @@ class LabellerStage:
         )
 
     def _nothing(
-        self, total: int, model: str | None = None, prompt: PromptText | None = None
+        self,
+        total: int,
+        model: str | None = None,
+        prompt: PromptText | None = None,
+        raw: str | None = None,
     ) -> Label:
         values = {
             name: [None] * total if get_origin(kind) is list else None
             for name, kind in self.columns.outputs.items()
         }
-        return Label(model, prompt, None, values)
+        return Label(model, prompt, raw, values)
 
     def _put_back(self, draft: Draft, shown: _Shown, parsed: Parsed) -> Mapping[str, Any]:
         """The task's outputs in the stored order, None for the texts that were not shown."""
@@ -311,6 +322,15 @@ def _watch(breaker: Breaker, stage: StageName, draft: Draft) -> None:
 def _is_fatal(error: RowError) -> bool:
     """Whether it made the whole stage fail; a value that a reply lacks does not."""
     return error.attempts > 0 or error.cause == "prompt_error"
+
+
+def _formless(parsed: Parsed) -> InvalidReplyError:
+    cause = parsed.problems[0].cause if parsed.problems else "invalid_reply"
+    return InvalidReplyError(
+        "the judge's reply holds nothing of the form that it was asked for; its text is kept. If "
+        "it was cut off, raise max_new_tokens; if it is so for many rows, use another model",
+        cause=cause,
+    )
 
 
 def _call_error(stage: StageName, error: CallError, generation: int | None) -> RowError:

@@ -62,18 +62,9 @@ class Parsed:
     """One entry for each of the task's `output_columns`; None where there is none."""
     problems: tuple[Problem, ...] = field(default=())
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the reply held nothing at all that was asked for.
-
-        >>> Parsed({"rating": [None, None], "rationale": [None, None]}).is_empty
-        True
-        """
-        return not any(_holds_something(value) for value in self.values.values())
-
-
-def _holds_something(value: object) -> bool:
-    return any(item is not None for item in value) if isinstance(value, list) else value is not None
+    is_formless: bool = False
+    """Whether the reply holds nothing of the form that was asked for. A labeller asks for such a
+    one again, as for one that a task raises `InvalidReplyError` for, and keeps its text."""
 
 
 class Task(ABC):

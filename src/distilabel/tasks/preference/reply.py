@@ -66,6 +66,11 @@ class Verdict:
     causes: tuple[str, ...] = ()
     """Keys of `CAUSES`, for what is None."""
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the reply holds no section for the text; one that says N/A is a section."""
+        return "section_missing" in self.causes
+
 
 _NO_SECTION: Final = Verdict(None, None, ("section_missing",))
 

@@ -101,7 +101,8 @@ class UltraFeedbackTask(PreferenceTask):
             "rating": [verdict.rating for verdict in verdicts],
             "rationale": [verdict.rationale for verdict in verdicts],
         }
-        return Parsed(values, problems)
+        is_formless = all(verdict.is_missing for verdict in verdicts)
+        return Parsed(values, problems, is_formless)
 
     @classmethod
     def for_subtask(cls, name: str, **overrides: Unpack[Overrides]) -> Self:
