@@ -71,15 +71,20 @@ def examine(models: Iterable[ModelSettings], root: Path | None) -> Iterator[Find
     """Look at everything, one thing after another.
 
     Args:
-        models: the models whose servers are asked.
+        models: the models whose servers are asked. What is found of one that two models use is
+            told once.
         root: where runs are to be; None: where they are by default.
     """
     yield from _versions()
     yield from _keys()
     yield from _disk(root_or_default(root))
     yield _descriptors()
+    told: set[Finding] = set()
     for settings in models:
-        yield from _server(settings)
+        for finding in _server(settings):
+            if finding not in told:
+                yield finding
+            told.add(finding)
 
 
 def write_findings(findings: Iterable[Finding]) -> bool:

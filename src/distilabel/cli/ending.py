@@ -16,7 +16,7 @@ from distilabel.untrusted import one_line
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["clean_end", "say"]
+__all__ = ["clean_end", "in_options", "say"]
 
 _LINE_MAX: Final = 2_000
 
@@ -34,6 +34,8 @@ _OPTIONS: Final = {
             "resume",
         )
     },
+    "replace": "--force",
+    "renaming": " in the input itself.",
     "base_url": "its URL as the model, http://HOST:PORT/v1#NAME",
     "openai_api_key": "key_env in a .yaml file",
     "token": "key_env in a .yaml file",
@@ -59,14 +61,14 @@ def clean_end() -> Generator[None]:
         say("stopped")
         raise typer.Exit(130) from None
     except (ConfigurationError, MissingDependencyError) as error:
-        say(_in_options(error))
+        say(in_options(error))
         raise typer.Exit(2) from None
     except DistilabelError as error:
-        say(_in_options(error))
+        say(in_options(error))
         raise typer.Exit(1) from None
 
 
-def _in_options(error: Exception) -> str:
+def in_options(error: Exception) -> str:
     """An error's message, with options of the command line for arguments of Python."""
     message = error.args[0] if error.args else ""
     return spelled(message, _OPTIONS) if isinstance(message, str) else str(error)

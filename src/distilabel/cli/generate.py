@@ -7,6 +7,7 @@ Rules:
 """
 
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -221,14 +222,15 @@ def estimate(
         from distilabel.cli.inputs import open_rows
 
         recipe = _recipe(options)
-        if recipe.input == "-":
+        name = "standard input" if recipe.input == "-" else f"{recipe.input}, a pipe,"
+        if isinstance(given := open_rows(recipe), AsyncIterator):
             raise ConfigurationError(
-                "standard input can be read once, and `generate` after this would lack the rows of "
-                "the sample. Write the rows to a file, such as prompts.jsonl, and name that."
+                f"{name} can be read once, and `generate` after this would lack the rows of the "
+                "sample. Write the rows to a file, such as prompts.jsonl, and name that."
             )
         pipe = recipe.pipeline()
         found = pipe.estimate(
-            open_rows(recipe),
+            given,
             recipe.num_generations,
             sample=sample,
             display_progress_bar=not quiet,

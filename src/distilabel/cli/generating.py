@@ -23,7 +23,7 @@ import typer
 
 from distilabel import portal
 from distilabel.cli import pipes
-from distilabel.cli.ending import say
+from distilabel.cli.ending import in_options, say
 from distilabel.errors import ConfigurationError, DistilabelError, RunStoppedError
 from distilabel.pipeline.source import as_dataset, plain_columns
 from distilabel.pipeline.stopping import StopSwitch
@@ -99,8 +99,8 @@ def _save(dataset: CustomDataset, job: Job, kept_in: Path | None) -> None:
             raise
         place = shlex.quote(os.path.join(os.curdir, kept_in))  # noqa: PTH118 - Path drops the dot
         raise DistilabelError(
-            f"{error} All rows are kept. Once there is a place for them, this writes them, and "
-            f"buys nothing: distilabel runs export {place} FILE"
+            f"{in_options(error)} All rows are kept. Once there is a place for them, this writes "
+            f"them, and buys nothing: distilabel runs export {place} FILE"
         ) from error
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from distilabel.dataset.schema import ResultSchema, StageColumns
 from distilabel.errors import ColumnError
+from distilabel.naming import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +141,7 @@ def _check_present(plan: Plan, columns: Sequence[str]) -> None:
             raise ColumnError(
                 f"the data set has no column {name!r}, which {type(plan.task).__name__} or the "
                 f"generator's task reads. It has: {', '.join(map(repr, columns)) or 'none'}. "
-                f"Rename one: dataset.rename_column('…', {name!r}).",
+                "Rename one" + named("renaming", python=f": dataset.rename_column('…', {name!r})."),
                 column=name,
                 available=columns,
             )

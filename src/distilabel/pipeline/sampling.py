@@ -57,9 +57,10 @@ def check_sample(rows: RowsLike, sample: int) -> None:
         raise ConfigurationError(f"sample must be a whole number of at least 2, not {sample!r}")
     if isinstance(rows, Iterator | AsyncIterator):
         raise ConfigurationError(
-            f"a {type(rows).__name__} can be read once, and the run after this would lack the rows "
-            f"of the sample. Give what can be read again: a list, a data set, or an object whose "
-            f"__iter__ (or __aiter__) begins anew; or estimate with a list of its first rows."
+            f"what is given ({type(rows).__name__}) can be read once, and the run after this would "
+            f"lack the rows of the sample. Give what can be read again: a list, a data set, or an "
+            f"object whose __iter__ (or __aiter__) begins anew; or estimate with a list of its "
+            f"first rows."
         )
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import msgspec
 
 from distilabel.errors import ConfigurationError, DistilabelError
+from distilabel.naming import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -36,7 +37,9 @@ __all__ = ["check_output", "json_line", "save", "write_json_lines"]
 
 _ROWS_AT_A_TIME: Final = 200
 _CONTROL: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
-_INSTEAD: Final = "Choose another name, or have it replaced: --force, in Python replace=True."
+_INSTEAD: Final = (
+    "Choose another name, or have it replaced: " + named("replace", python="replace=True") + "."
+)
 _MARKS: Final = ("dataset_info.json", "state.json")
 """What `datasets` writes into every directory that it saves to."""
 
@@ -127,10 +130,10 @@ def _writer_of(
         if target.is_dir():
             raise ConfigurationError(f"{target} is a directory. Name a file.")
         if not replace:
-            raise ConfigurationError(f"{target} exists. {_INSTEAD}")
+            raise ConfigurationError(f"{target} exists. " + _INSTEAD)
     elif not _may_replace_directory(target, replace=replace):
         raise ConfigurationError(
-            f"{target} exists. {_INSTEAD}"
+            f"{target} exists. " + _INSTEAD
             if _is_saved_dataset(target)
             else f"{target} exists and is no saved data set, so it is left alone. Choose another."
         )
@@ -243,7 +246,7 @@ def _rename_to_nothing(draft: Path, target: Path) -> None:
     try:
         target.hardlink_to(draft)
     except FileExistsError as error:
-        raise ConfigurationError(f"{target} exists. {_INSTEAD}") from error
+        raise ConfigurationError(f"{target} exists. " + _INSTEAD) from error
     except OSError:  # a file system without hard links
         draft.replace(target)
 
