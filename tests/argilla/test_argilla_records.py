@@ -144,6 +144,25 @@ def test_metadata_of_a_record():
     }
 
 
+@pytest.mark.parametrize(
+    ("ratings", "distance"),
+    [([5.0, 99.0], None), ([5.0, 99.0, 3.5], 1.5), ([float("nan"), 1.0, 5.0, -2.0], 4.0)],
+)
+def test_ratings_off_the_scale_are_no_distance(ratings, distance):
+    """The distance is between ratings on the scale, whole or not, and there is none without two."""
+    made = record(input="a", generations=["x", "y"], rating=ratings)
+    assert made.metadata.get("rating-distance") == distance
+
+
+@pytest.mark.parametrize("rationale", [" ", "\n\t ", "", None])
+def test_a_blank_rationale_is_no_suggestion(rationale):
+    """A rationale that says nothing is not suggested to people."""
+    made = record(input="a", generations=["x", "y"], rationale=[rationale, " Why. "])
+    assert [(s.question, s.value) for s in made.suggestions] == [
+        ("generations-2-rationale", " Why. ")
+    ]
+
+
 def test_an_empty_row_is_a_record():
     """A row with nothing in it is a record with an empty input, for Argilla takes none without."""
     empty = record(input=None, generations=None, rating=None, rationale=None, labelling_model=None)

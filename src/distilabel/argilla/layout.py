@@ -95,6 +95,10 @@ class Scale:
             return None
         return int(rating) if self.is_whole else _label(rating)
 
+    def spans(self, rating: float) -> bool:
+        """Whether a rating lies between the lowest and the highest, as a judge's does."""
+        return min(self.values) <= rating <= max(self.values)
+
     def settings(self) -> dict[str, Any]:
         """The settings of a question for it."""
         if self.is_whole:

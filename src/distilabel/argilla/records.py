@@ -6,14 +6,14 @@
 - Rows that are equal in all of that are told apart by how many came before.
 - Models, servers and people write what they like: a text is put in as a value and nowhere else.
   What a database of the server's cannot hold (lone surrogates, NUL) becomes U+FFFD.
-- A rating that is missing or off the scale is no suggestion, and neither is an empty rationale.
+- A rating that is missing or off the scale is no suggestion, and neither is a rationale that is
+  empty or blank.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from distilabel.untrusted import storable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from distilabel.argilla.layout import Layout
+    from distilabel.argilla.layout import Layout, Scale
     from distilabel.types import InputRow
 
 __all__ = [
@@ -143,7 +143,7 @@ def record_of(
     metadata: dict[str, Any] = {
         f"{name}-length": len(text) for name, text in zip(layout.inputs, inputs, strict=True)
     }
-    metadata |= _metadata(row, texts)
+    metadata |= _metadata(row, texts, layout.scale)
     kept = layout.metadata()
     return ArgillaRecord(
         ids.next_of(inputs, texts),
@@ -168,7 +168,7 @@ def _texts(row: InputRow) -> list[str | None]:
     return [None if text is None else _text(text) for text in entries(row.get(GENERATIONS))]
 
 
-def _metadata(row: InputRow, texts: Sequence[str | None]) -> dict[str, Any]:
+def _metadata(row: InputRow, texts: Sequence[str | None], scale: Scale) -> dict[str, Any]:
     calls = entries(row.get("call_metadata"))
     models = {_text(m) for m in entries(row.get("generation_model")) if m}
     labeller = row.get("labelling_model")
@@ -181,15 +181,15 @@ def _metadata(row: InputRow, texts: Sequence[str | None]) -> dict[str, Any]:
         "generations-count": len(texts),
         "generation-models": sorted(models) or None,
         "labelling-model": _text(labeller) if labeller else None,
-        "rating-distance": _distance(entries(row.get("rating"))),
+        "rating-distance": _distance(entries(row.get("rating")), scale),
         "prompt-tokens": _total(calls, "prompt_tokens"),
         "completion-tokens": _total(calls, "completion_tokens"),
     }
 
 
-def _distance(ratings: Sequence[object]) -> float | None:
-    """Between the two best ratings; None if there are not two."""
-    numbers = [float(r) for r in ratings if isinstance(r, int | float) and math.isfinite(r)]
+def _distance(ratings: Sequence[object], scale: Scale) -> float | None:
+    """Between the two best ratings on the scale; None if there are not two."""
+    numbers = [float(r) for r in ratings if isinstance(r, int | float) and scale.spans(r)]
     best = sorted(numbers, reverse=True)[:2]
     return best[0] - best[1] if len(best) == 2 else None
 
@@ -209,7 +209,8 @@ def _suggestions(row: InputRow, layout: Layout) -> tuple[Suggestion, ...]:
     found = [(rating_name(i), value) for i, value in answers if value is not None]
     if layout.has_rationales:
         rationales = zip(layout.numbers, entries(row.get("rationale")), strict=False)
-        found += [(rationale_name(i), _text(value)) for i, value in rationales if value]
+        texts = [(i, _text(value)) for i, value in rationales if value]
+        found += [(rationale_name(i), text) for i, text in texts if text.strip()]
     return tuple(Suggestion(question, value, agent) for question, value in found)
 
 
