@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distilabel.testing import SimRequest
     from distilabel.types import RunSummary
 
-FORECAST = re.compile(r"([\d,]+) calls are reused, ([\d,]+) will be bought")
+FORECAST = re.compile(r"([\d,]+) calls? (?:are|is) reused, ([\d,]+) will be bought")
 
 
 def rows(*numbers: int) -> list[dict[str, str]]:

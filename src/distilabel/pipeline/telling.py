@@ -40,31 +40,47 @@ def say(message: str) -> None:
 
 
 def beginning(found: JournalState, forecast: Forecast | None) -> str:
-    """Where replies are kept, what is there already, and what will be bought."""
-    is_fresh = found.is_new and not (found.ancestor_calls or found.in_flight_at_end)
-    if is_fresh:
+    """Where replies are kept, what is there already, and what will be bought.
+
+    Of other runs, and of what will be bought, only where something is there to be reused.
+    """
+    if found.is_new:
         parts = [f"every reply is kept in {found.directory}"]
     else:
-        parts = [f"{found.directory} holds {found.rows:,} rows and {found.calls:,} calls"]
+        held = f"{_counted(found.rows, 'row')} and {_counted(found.calls, 'call')}"
+        parts = [f"{found.directory} holds {held}"]
     if found.same_finished is not None:
         parts.append(
             f"the same run was finished before, in {found.same_finished}, and is made anew; "
-            f'resume="always" would reuse its replies for nothing'
+            f'resume="always" would reuse its replies free of charge'
         )
-    if found.ancestor_calls:
-        parts.append(f"earlier runs hold {found.ancestor_calls:,} more calls")
-    if forecast is not None:
-        parts.append(
-            f"of {forecast.rows:,} rows {forecast.rows_done:,} need no call; "
-            f"{forecast.calls_reused:,} calls are reused, {forecast.calls_to_buy:,} will be bought"
-            + (", or fewer: equal prompts are asked once" if forecast.may_share else "")
-        )
+    is_of_use = forecast is None or forecast.calls_reused > 0
+    if found.ancestor_calls and is_of_use:
+        parts.append(f"earlier runs hold {_counted(found.ancestor_calls, 'more call')}")
+    if forecast is not None and (is_of_use or not found.is_new):
+        parts.append(_foretold(forecast))
     if found.in_flight_at_end:
+        were = "was" if found.in_flight_at_end == 1 else "were"
         parts.append(
-            f"at most {found.in_flight_at_end:,} calls were in flight when the earlier run ended, "
-            f"and may be bought a second time"
+            f"at most {_counted(found.in_flight_at_end, 'call')} {were} in flight when the earlier "
+            f"run ended, and may be bought a second time"
         )
     return "; ".join(parts)
+
+
+def _foretold(forecast: Forecast) -> str:
+    need = "needs" if forecast.rows_done == 1 else "need"
+    are = "is" if forecast.calls_reused == 1 else "are"
+    return (
+        f"of {_counted(forecast.rows, 'row')} {forecast.rows_done:,} {need} no call; "
+        f"{_counted(forecast.calls_reused, 'call')} {are} reused, "
+        f"{forecast.calls_to_buy:,} will be bought"
+        + (", or fewer: equal prompts are asked once" if forecast.may_share else "")
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def equal_texts(llm: LLM | None, num_generations: int) -> str:
