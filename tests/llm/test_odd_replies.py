@@ -693,11 +693,12 @@ def test_a_rationale_may_be_long_and_hold_anything(serve, judge) -> None:
 
 
 def test_a_judgement_without_any_of_what_was_asked_for_is_bounded(serve, judge) -> None:
-    """A judge that never keeps to the form costs three calls at most, and leaves its causes."""
+    """A judge that never keeps to the form costs three calls, and leaves its text and a cause."""
     endpoint = serve(reply=lambda _: "I would rather not say.")
     rows = [{"input": "a", "generations": ["one", "two"]}]
     with Pipeline(labeller=judge(endpoint)).iterate(rows) as stream:
         row = next(stream)
     assert row["rating"] == row["rationale"] == [None, None]
-    assert row.errors
-    assert 1 <= endpoint.ledger.requests <= 3
+    assert row["raw_labelling_response"] == "I would rather not say."
+    assert [(e.cause, e.attempts) for e in row.errors] == [("section_missing", 3)]
+    assert endpoint.ledger.requests == 3
