@@ -1,7 +1,9 @@
 """What the command line says is in words of a shell: options and verbs, nothing of Python."""
 
+import json
 import os
 import re
+import shlex
 import threading
 
 import pytest
@@ -62,6 +64,25 @@ def test_a_pipe_with_a_name_is_not_estimated(refused, tmp_path):
     said = refused("estimate", "rows", "-m", "{model}")
     assert said.startswith("distilabel: rows, a pipe, can be read once, and `generate` after this")
     writer.join(30)
+
+
+@pytest.mark.parametrize("options", [(), ("--checkpoint-dir", "my run")], ids=["named", "given"])
+def test_rows_with_failures_are_told_with_a_command(tmp_path, monkeypatch, options):
+    """What happened to rows that failed is shown by the command that the message names."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    monkeypatch.chdir(tmp_path)
+    rows = [{"input": "short"}, {"input": "x" * 3_000}]
+    (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with SimulatedEndpoint.process(max_prompt_chars=2_000) as endpoint:
+        command = ["generate", "p.jsonl", "-m", f"{endpoint.openai_url}#m", "-o", "out.jsonl"]
+        result = CliRunner().invoke(app, [*command, *options])
+    assert result.exit_code == 3, result.output
+    (line,) = (line for line in result.stderr.splitlines() if "have failures" in line)
+    assert "1 of 2 rows have failures (context_length 1); what happened to each: " in line
+    assert ".errors" not in line
+    report = re.search(r"distilabel (report .*) \(or ", line)[1]
+    assert CliRunner().invoke(app, shlex.split(report)).exit_code == 0
+    assert "context_length" in (tmp_path / "report.html").read_text()
 
 
 def test_doctor_tells_of_one_server_once(provider, tmp_path, monkeypatch):

@@ -208,7 +208,7 @@ async def open_stream(
             if journal is not None and chosen is None:
                 journal.in_the_end = run.note_finished
         finally:
-            _report(stream.run, settings)
+            _report(stream, settings)
 
 
 def _columns_read(
@@ -238,6 +238,6 @@ async def _running(stream: RowStream) -> AsyncGenerator[None]:
         raise left_with
 
 
-def _report(summary: RunSummary, settings: RunSettings) -> None:
-    if settings.verbose and summary.rows_failed:
-        say(with_failures(summary))
+def _report(stream: RowStream, settings: RunSettings) -> None:
+    if settings.verbose and stream.run.rows_failed:
+        say(with_failures(stream.run, stream.directory))

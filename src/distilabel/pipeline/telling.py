@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -137,10 +138,12 @@ def without_keys(arguments: Sequence[str]) -> list[str]:
     return shown
 
 
-def with_failures(summary: RunSummary) -> str:
-    """How many rows failed, and why."""
+def with_failures(summary: RunSummary, directory: Path | None) -> str:
+    """How many rows failed, why, and where to read what happened to each."""
     causes = ", ".join(f"{cause} {count:,}" for cause, count in summary.failed_by_cause.items())
-    return (
-        f"{summary.rows_failed:,} of {summary.rows:,} rows have failures ({causes}); "
-        f"`.errors` of a row says what happened"
-    )
+    told = f"{summary.rows_failed:,} of {summary.rows:,} rows have failures ({causes}); "
+    if directory is None:
+        return f"{told}`.errors` of a row says what happened"
+    place = os.path.join(os.curdir, directory)  # noqa: PTH118 - Path drops the dot
+    report = f"distilabel report {shlex.quote(place)}"
+    return f"{told}what happened to each: {report} (or the errors of a row, in a script)"
