@@ -2,13 +2,16 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from distilabel.cli.app import app
 from distilabel.tasks.preference.aspects import ASPECTS
 
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 VERBS = (
     "generate",
     "init",
@@ -28,6 +31,11 @@ VERBS = (
 )
 
 
+def app_verbs() -> set[str]:
+    """The verbs, by their names."""
+    return set(typer.main.get_group(app).commands)
+
+
 def help_of(verb: str) -> str:
     """What a terminal of 80 columns shows."""
     return CliRunner().invoke(app, [*shlex.split(verb), "--help"], env={"COLUMNS": "80"}).stdout
@@ -39,6 +47,14 @@ def test_the_help_of_a_verb_has_an_example_and_is_not_cut(verb):
     text = help_of(verb)
     assert re.search(rf"Examples?:\s+distilabel {verb}\b", text), text
     assert "…" not in text
+
+
+def test_the_documentation_names_every_verb():
+    """The table of verbs has all that the command line has, and no other."""
+    beginning = DOCS.read_text().partition("\n## ")[0]
+    table = re.findall(r"^\| (`.+?) \|", beginning, re.MULTILINE)
+    named = {verb for line in table for verb in re.findall(r"`(\w+)`", line)}
+    assert named == app_verbs()
 
 
 def test_the_help_names_every_aspect_that_can_be_rated():
