@@ -215,6 +215,22 @@ def test_other_settings_are_an_error(real, owner):
     assert real.records("taken") == before
 
 
+def test_metadata_that_is_new_is_added(real, owner):
+    """A push with tokens after one without them goes through, and so does one without again."""
+    tokens = [[{"prompt_tokens": 10, "completion_tokens": 5}] * 2] * 2
+    labelled(2).push_to_argilla("tokens", **owner)
+    assert "prompt-tokens" not in real.records("tokens")[0]["metadata"]
+    for _ in range(2):
+        labelled(2, call_metadata=tokens).push_to_argilla("tokens", **owner)
+        found = [each["metadata"]["prompt-tokens"] for each in real.records("tokens")]
+        assert found == [20, 20]
+    path = f"me/datasets/{real.dataset_id('tokens')}/metadata-properties"
+    names = [each["name"] for each in real.ask("GET", path)["items"]]
+    assert len(set(names)) == len(names)
+    assert {"prompt-tokens", "completion-tokens", "rating-distance"} <= set(names)
+    assert labelled(2).push_to_argilla("tokens", **owner).records == 2
+
+
 def test_a_wrong_key_is_told(real, owner, monkeypatch):
     """A wrong key, an unknown workspace, a missing data set and a missing role are told apart."""
     one = labelled(1)

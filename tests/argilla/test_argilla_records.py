@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from distilabel.argilla import ArgillaDataset, Pulled
-from distilabel.argilla.layout import Scale, Settings, lacking, layout_of
+from distilabel.argilla.layout import Scale, Settings, lacking, layout_of, metadata_to_add
 from distilabel.argilla.records import RecordIds, record_of
 from distilabel.errors import ColumnError, ConfigurationError, MissingDependencyError
 from distilabel.tasks import Rating, TextGenerationTask, UltraFeedbackTask
@@ -253,6 +253,19 @@ def test_what_a_data_set_lacks():
     required = {"name": "more", "required": True, "settings": {"type": "text"}}
     stricter = Settings([*wanted.fields, required], wanted.questions, wanted.metadata, ())
     assert lacking(wanted, stricter) == ["its field 'more' is required, and the rows have none"]
+
+
+def test_metadata_that_a_data_set_lacks_is_added():
+    """Properties that are new are to be added; one of another type is in the way."""
+    counted = layout_of(UltraFeedbackTask(), columns=[*COLUMNS, "call_metadata"], generations=2)
+    wanted, found = counted.settings(), LAYOUT.settings()
+    assert lacking(wanted, found) == []
+    added = [each["name"] for each in metadata_to_add(wanted, found)]
+    assert added == ["prompt-tokens", "completion-tokens"]
+    assert metadata_to_add(found, wanted) == []
+    other = {"name": "prompt-tokens", "settings": {"type": "terms"}}
+    there = Settings(found.fields, found.questions, [*found.metadata, other], ())
+    assert lacking(wanted, there) == ["its metadata property 'prompt-tokens' is terms, not integer"]
 
 
 def test_vectors_are_checked():

@@ -10,7 +10,8 @@
   may be given, as the judge may give it. Any other scale is a choice between labels, which are the
   task's own steps, so that nothing is converted. Without a labeller, and without its task, the
   scale is 1 to 10.
-- A data set that exists already is used if it has all of this. What it has besides is left alone.
+- A data set that exists already is used if it has all of this, metadata properties aside: those
+  that it lacks are added. What it has besides is left alone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "generation_name",
     "lacking",
     "layout_of",
+    "metadata_to_add",
     "rating_name",
     "rationale_name",
 ]
@@ -259,8 +261,17 @@ def _check_column(name: str, columns: Sequence[str]) -> None:
         )
 
 
+def metadata_to_add(wanted: Settings, found: Settings) -> list[Mapping[str, Any]]:
+    """The metadata properties that a data set that exists has not; Argilla takes them later on."""
+    names = {each["name"] for each in found.metadata}
+    return [each for each in wanted.metadata if each["name"] not in names]
+
+
 def lacking(wanted: Settings, found: Settings) -> list[str]:
-    """What a data set that exists has not, or has otherwise; empty: it can be pushed to."""
+    """What a data set that exists has not, or has otherwise; empty: it can be pushed to.
+
+    A metadata property that it has not is none of it; see `metadata_to_add`.
+    """
     lacks: list[str] = []
     kinds: list[tuple[str, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]] = [
         ("field", wanted.fields, found.fields),
@@ -272,6 +283,8 @@ def lacking(wanted: Settings, found: Settings) -> list[str]:
         by_name = {each["name"]: each for each in theirs}
         for each in ours:
             there = by_name.get(each["name"])
+            if there is None and ours is wanted.metadata:
+                continue
             if there is None:
                 lacks.append(f"it has no {kind} {each['name']!r}")
             elif _shape(there) != _shape(each):

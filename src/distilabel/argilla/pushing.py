@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from distilabel.argilla.layout import GENERATIONS, lacking, layout_of
+from distilabel.argilla.layout import GENERATIONS, lacking, layout_of, metadata_to_add
 from distilabel.argilla.records import COLUMNS_READ, RecordIds, entries, input_text, record_of
 from distilabel.argilla.server import BATCH_RECORDS, hidden, log_in
 from distilabel.argilla.vectors import embedder
@@ -170,6 +170,7 @@ def open_target(server: ArgillaServer, name: str, workspace: str, layout: Layout
             f"other settings: {'; '.join(lacks[:5])}. Nothing was written. Push under another "
             f"name, or delete that data set in Argilla."
         )
+    server.add_metadata(dataset_id, metadata_to_add(wanted, found))
     ids = {each["name"]: str(each["id"]) for each in found.questions}
     return Target(server, dataset_id, ids)
 

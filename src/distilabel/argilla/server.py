@@ -227,6 +227,11 @@ class ArgillaServer:
             raise
         return dataset_id
 
+    def add_metadata(self, dataset_id: str, properties: Sequence[Mapping[str, Any]]) -> None:
+        """Add metadata properties to a data set that exists."""
+        for item in properties:
+            self._ask("POST", f"datasets/{dataset_id}/metadata-properties", json=item)
+
     def put(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add or update records by their ids.
 
