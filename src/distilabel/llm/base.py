@@ -14,6 +14,7 @@ the rest where fewer texts come back than were asked for.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import math
@@ -31,7 +32,6 @@ from distilabel.errors import (
     ColumnError,
     ConfigurationError,
     DispatchStoppedError,
-    RowFatalError,
     TransientError,
 )
 from distilabel.limits import PermitPool, RetryPolicy
@@ -40,16 +40,17 @@ from distilabel.limits.spending import prompt_tokens_max
 from distilabel.llm.asking import CallContext
 from distilabel.llm.flight import Flight
 from distilabel.llm.gate import Gate
+from distilabel.llm.returned import as_failure, as_reply
 from distilabel.llm.texts import generate_texts
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
-from distilabel.types import Call, LLMOutput, Reply, Usage
+from distilabel.types import Call, LLMOutput, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import PromptFormat
-    from distilabel.types import InputRow, Price, PromptText
+    from distilabel.types import InputRow, Price, PromptText, Reply
 
 __all__ = ["DEFAULT_MAX_CONCURRENCY", "LLM", "Call"]
 
@@ -186,18 +187,19 @@ class LLM(ABC):
     async def attempt(self, call: Call) -> Reply:
         """`complete`, with every failure typed and every answer a `Reply`."""
         try:
-            result = await self.complete(call)
+            return as_reply(await self.complete(call), backend=type(self).__name__)
         except CallError:
             raise
         except OSError as error:  # TimeoutError and ConnectionError are OSErrors
             raise TransientError(f"{self.model_name}: {error!r}", cause="connection") from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # It was a task of the backend's own that was cancelled, and not the run.
+            raise as_failure(error, backend=type(self).__name__) from error
         except Exception as error:
-            raise RowFatalError(
-                f"the backend {type(self).__name__} failed with {error!r}; "
-                f"its complete() should raise one of distilabel.errors' CallErrors",
-                cause="backend_error",
-            ) from error
-        return result if isinstance(result, Reply) else Reply(texts=_texts(result))
+            raise as_failure(error, backend=type(self).__name__) from error
 
     async def agenerate(
         self, inputs: Sequence[InputRow], num_generations: int = 1
@@ -329,10 +331,6 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
         return all(_is_plain(item) for item in cast("Sequence[object]", value))
     return isinstance(value, str | int | float | bool)
-
-
-def _texts(result: Sequence[str]) -> tuple[str, ...]:
-    return (result,) if isinstance(result, str) else tuple(result)
 
 
 def _known_format(prompt_format: PromptFormat | None) -> PromptFormat | None:

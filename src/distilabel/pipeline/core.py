@@ -124,6 +124,8 @@ class Pipeline:
                 self._collect, dataset, settings, on_event, loading, switch, on_signal=switch
             )
         except RunStoppedError as stopped:
+            if not switch.is_pressed:  # whatever cancelled it, it was no signal
+                raise
             raise switch.as_exit(stopped) from None
         finally:
             if loading.is_alive():  # Python would forget that it is to end as SIGINT ends programs:
