@@ -120,6 +120,14 @@ def test_the_same_ceiling_buys_nothing_more():
     assert len(llm.calls) == 3
 
 
+def test_rows_that_earlier_sessions_kept_are_told_of():
+    """A second session under the ceiling says what is there, though it looked at fewer rows."""
+    generate(backend(lambda call: reply() if "Ask 3" not in str(call.prompt) else ValueError()))
+    with pytest.raises(BudgetExceededError, match=" 9 of 10 rows are done") as caught:
+        generate(backend(num_threads=1), max_cost=9 * COSTS)
+    assert caught.value.summary.rows < 9
+
+
 def test_what_was_spent_without_a_ceiling_counts_too():
     """The journal knows what a session without max_cost has bought."""
     llm = backend(lambda call: reply() if "Ask 3" not in str(call.prompt) else ValueError())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from distilabel.journal.database import Database
 
-__all__ = ["Figures", "Spend", "count_figures", "count_spend"]
+__all__ = ["Figures", "Spend", "count_figures", "count_rows_done", "count_spend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,15 @@ def count_figures(database: Database) -> Figures:
         failed,
         dict(causes.most_common()),
     )
+
+
+def count_rows_done(database: Database) -> int:
+    """How many rows are kept that have no failures.
+
+    Raises:
+        JournalCorruptError: one is damaged.
+    """
+    return sum(not errors for errors in database.each_row(_read_row))
 
 
 def count_spend(database: Database) -> Spend:

@@ -29,7 +29,7 @@ from distilabel import failpoints
 from distilabel.errors import JournalError
 from distilabel.journal.database import BLOB_BYTES_MAX
 from distilabel.journal.directory import default_root
-from distilabel.journal.figures import count_figures
+from distilabel.journal.figures import count_figures, count_rows_done
 from distilabel.journal.opening import Opening, open_run
 from distilabel.journal.records import CallRecord, encode_call, encode_row
 from distilabel.journal.state import UNFINISHED, finished, timed
@@ -161,6 +161,14 @@ class Journal:
         if not self.found.rows:
             return None
         return await self._writer.read(lambda opened: opened.database.row(index))
+
+    async def count_rows_done(self) -> int:
+        """Rows that are kept and have no failures, those put before this call included.
+
+        Raises:
+            JournalCorruptError: the file is damaged.
+        """
+        return await self._writer.read(lambda opened: count_rows_done(opened.database))
 
     async def read_rows(self, *, after: int = -1, limit: int = 256) -> list[RowRecord]:
         """Finished rows by place, those put before this call included; [] at the end.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from distilabel.errors import JournalError
 from distilabel.journal import open_journal
 from distilabel.pipeline.describing import describe
 from distilabel.pipeline.forecast import forecast
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.settings import RunSettings
     from distilabel.pipeline.source import RowsLike, RowSource
+    from distilabel.types import RunSummary
 
-__all__ = ["Kept", "open_kept"]
+__all__ = ["Kept", "open_kept", "rows_done"]
 
 _FORECAST_ROWS_MAX = 20_000
 """With more rows than that, what will be bought is not counted beforehand: it takes too long."""
@@ -70,6 +72,23 @@ async def open_kept(
             say(beginning(journal.found, await _forecast(plan, settings, rows, journal)))
         yield kept
         await kept.in_the_end()
+
+
+async def rows_done(journal: Journal | None, session: RunSummary, total: int | None) -> int:
+    """Rows of a run that are done, those that earlier sessions of it kept included.
+
+    Args:
+        journal: keeps them; None: nothing does.
+        session: what this session has done.
+        total: rows in the input; None: not known.
+    """
+    if journal is None or not journal.found.rows:
+        return session.rows
+    try:
+        done = await journal.count_rows_done() + session.rows_failed
+    except JournalError:  # what stops the run is to be told of, and not this
+        return session.rows
+    return max(session.rows, done if total is None else min(done, total))
 
 
 async def _forecast(

@@ -142,13 +142,18 @@ def _prices(plan: Plan) -> dict[StageName, Price] | None:
 
 
 def budget_exceeded(
-    purse: Purse, summary: RunSummary, *, total: int | None, directory: Path | None
+    purse: Purse,
+    summary: RunSummary,
+    *,
+    rows_done: int,
+    total: int | None,
+    directory: Path | None,
 ) -> BudgetExceededError:
     """What is raised once a call could not be paid."""
     refused, max_cost = purse.spending.refused, purse.max_cost or 0.0
     needed = dollars(0 if refused is None else refused.needed)
     spent = dollars(purse.spending.spent)
-    rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
+    rows = f"{rows_done:,}" + ("" if total is None else f" of {total:,}")
     kept = "Nothing is kept, as checkpoints are off."
     if directory is not None:
         kept = f"{where_it_is_kept(directory)} with a higher " + named("max_cost") + "."

@@ -48,6 +48,7 @@ from distilabel.limits.spending import dollars
 from distilabel.llm.base import DEFAULT_MAX_CONCURRENCY
 from distilabel.llm.flight import Flight
 from distilabel.llm.stalls import stalls_of_this_loop
+from distilabel.pipeline.keeping import rows_done
 from distilabel.pipeline.money import budget_exceeded
 from distilabel.pipeline.output import Output
 from distilabel.pipeline.rowwork import RowWork
@@ -143,6 +144,8 @@ class Run:
         self._landing = anyio.CancelScope()
         self._failure: Exception | None = None
         self._is_complete = False
+        self.is_sample = False
+        """There are more rows than the source has, and the journal may hold some of them."""
         self._limits_told: dict[StageName, int] = {}
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time  # asked from a sync consumer's thread, too
@@ -272,7 +275,7 @@ class Run:
                 async with anyio.create_task_group() as self._workers:
                     self._workers.start_soon(self._work_on_rows, self._workers)
                 braking.cancel_scope.cancel()
-            self._conclude()
+            await self._conclude()
         finally:
             self._output.close(self._failure)
 
@@ -393,19 +396,27 @@ class Run:
         if self._workers is not None:
             self._workers.cancel_scope.cancel()
 
-    def _conclude(self) -> None:
+    async def _conclude(self) -> None:
         is_all_done = self._is_source_at_end and self._pending == 0
         if self._failure is None and not is_all_done:
             self._failure = self._stopped_error()
             if self._purse is not None and self._is_out_of_money and not self._flight.is_stopped:
                 directory = None if self._journal is None else self._journal.directory
                 self._failure = budget_exceeded(
-                    self._purse, self.summary, total=self.source.total, directory=directory
+                    self._purse,
+                    self.summary,
+                    rows_done=await self._rows_done(),
+                    total=self.source.total,
+                    directory=directory,
                 )
         self._is_complete = self._failure is None
         is_told = isinstance(self._failure, RunStoppedError | BudgetExceededError)
         if self._failure is not None and self._journal is not None and not is_told:
             self._failure.add_note(where_it_is_kept(self._journal.directory))
+
+    async def _rows_done(self) -> int:
+        journal = None if self.is_sample else self._journal
+        return await rows_done(journal, self.summary, self.source.total)
 
     def _stopped_error(self) -> RunStoppedError:
         summary, total = self.summary, self.source.total

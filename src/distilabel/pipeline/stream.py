@@ -196,6 +196,7 @@ async def open_stream(
         chosen = SampledRows(source, only_rows(source.total)) if only_rows else None
         run = Run(plan, settings, chosen or near or source, watching, kept_in, purse)
         if chosen is not None:
+            run.is_sample = True
             chosen.on_passed_over = run.pass_over
         if journal is not None:
             journal.on_failure = run.fail
