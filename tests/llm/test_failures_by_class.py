@@ -1,5 +1,8 @@
 """How a run takes each class of failure, on a virtual clock and a scripted backend."""
 
+import logging
+import random
+
 import anyio
 import pytest
 
@@ -226,3 +229,40 @@ def test_a_reset_alone_is_a_reason_to_wait_with_a_429(status, wait_s):
     """With other statuses it says nothing: it stands on every reply of some servers."""
     reply = HttpReply(status, {"x-ratelimit-reset-tokens": "2s"}, b"{}")
     assert failure_of(reply, who="m").retry_after_s == wait_s
+
+
+def _tellings(caplog):
+    return [record for record in caplog.records if "requests fail" in record.getMessage()]
+
+
+def test_a_server_that_flaps_is_told_of_at_most_once_a_minute(caplog):
+    """Half of all attempts fail, so that the circuit opens again and again."""
+    draw = random.Random(2)
+
+    def script(call):
+        return (
+            TransientError("no", cause="http_503", status=503) if draw.random() < 0.5 else "Hello."
+        )
+
+    with caplog.at_level(logging.WARNING, "distilabel"):
+        done, error, _, seconds = _run(script, _rows(2000), num_threads=16)
+    assert error is None
+    assert len(done) == 2000
+    assert 2 <= len(_tellings(caplog)) <= seconds / 60 + 1
+
+
+def test_an_outage_that_follows_soon_on_a_hitch_is_told_of_too(caplog):
+    """What was passed over in the first minute is said after it, if the server is away still."""
+    started_s = []
+
+    def script(call):
+        started_s.append(anyio.current_time())
+        passed_s = anyio.current_time() - started_s[0]
+        away = passed_s < 20 or 40 < passed_s < 400
+        return TransientError("no", cause="connect") if away else "Hello."
+
+    with caplog.at_level(logging.WARNING, "distilabel"):
+        done, error, _, _ = _run(script, _rows(1000), num_threads=16)
+    assert error is None
+    assert not any(row.errors for row in done)
+    assert len(_tellings(caplog)) == 2

@@ -40,6 +40,8 @@ __all__ = ["RAMP_TO", "Control", "ControlStatistics", "Member", "Ticket", "contr
 RAMP_TO = 64
 """Up to where the limit grows before any reply has come, if the user names no ceiling."""
 _RAMP_S = 0.025
+_TELL_EACH_S = 60.0
+"""Least time between two warnings that the backend is away."""
 _LEARN_EACH_S = 0.05
 _LOST_SHARE_MAX = 0.1
 """A reply during which the client was held up for longer tells nothing of the server's time."""
@@ -109,6 +111,8 @@ class Control:
         self._files = 1
         self._ramps_at = float("-inf")
         self._learnt_at = float("-inf")
+        self._told_at = float("-inf")
+        self._is_untold = False
 
     def statistics(self) -> ControlStatistics:
         """The control at this moment."""
@@ -228,6 +232,15 @@ class Control:
             if not 0.0 <= now - self._learnt_at < _LEARN_EACH_S:
                 self._learnt_at = now
                 self.rate.learn(headers)
+
+    def is_to_tell(self, now: float, *, is_news: bool) -> bool:
+        """Whether to say now that the backend is away: at most once a minute, however it flaps."""
+        with self.lock:
+            self._is_untold |= is_news
+            if not self._is_untold or 0.0 <= now - self._told_at < _TELL_EACH_S:
+                return False
+            self._is_untold, self._told_at = False, now
+            return True
 
     def ramp(self) -> None:
         """Look again soon, while the limit still doubles by the clock."""

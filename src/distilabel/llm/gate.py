@@ -337,17 +337,17 @@ class Gate:
             CallError: `error`, if it has, and no row is left that might do better: these may be
                 beyond what it can do, and are failed, so that the run has an end.
         """
-        company = flight.company()
+        now, company = get_running_loop().time(), flight.company()
         with self._lock:
             is_news = not self._health.is_probing
-            may_go_on = self._health.circuit_open(get_running_loop().time())
+            may_go_on = self._health.circuit_open(now)
             is_hopeless = self._health.is_hopeless(company)
             if not may_go_on and is_hopeless:
                 self._health.let_go()
         if not may_go_on and is_hopeless:
             raise error
         self._give_up_unless(may_go_on, error)
-        if is_news and not flight.is_stopped:
+        if not flight.is_stopped and self._control.is_to_tell(now, is_news=is_news):
             _log.warning(
                 "requests fail, the last one so: %s. One at a time is tried until one goes well, "
                 "for up to %.0f minutes; meanwhile rows wait, and none is failed for it.",
