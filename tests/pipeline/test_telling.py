@@ -1,12 +1,13 @@
 """What a run says before its first call, and how it says to go on."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from distilabel.journal import JournalState
 from distilabel.pipeline.forecast import Forecast
-from distilabel.pipeline.telling import beginning
+from distilabel.pipeline.telling import beginning, resume_line
 
 HERE = Path("runs/one")
 
@@ -61,3 +62,44 @@ def test_a_finished_run_is_offered_free_of_charge() -> None:
     """What `resume="always"` would spare is said in plain words."""
     said = beginning(JournalState(HERE, same_finished=Path("runs/two")), None)
     assert said.endswith('resume="always" would reuse its replies free of charge')
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Has the process be one of our program, installed in a directory that may be on the PATH."""
+
+    def start(*arguments: str, is_on_path: bool = True, name: str = "distilabel") -> Path:
+        program = tmp_path / "bin" / name
+        program.parent.mkdir()
+        program.touch(mode=0o755)
+        monkeypatch.setattr(sys, "argv", [str(program), *arguments])
+        monkeypatch.setattr(sys, "orig_argv", ["/opt/bin/python", str(program), *arguments])
+        monkeypatch.setenv("PATH", str(program.parent if is_on_path else tmp_path))
+        return program
+
+    return start
+
+
+@pytest.mark.parametrize("never", [("--resume", "never"), ("--resume=never",)])
+def test_going_on_does_not_begin_anew(started, never) -> None:
+    """The line that goes on with a run has no `--resume never`, and names the program alone."""
+    started("generate", "a b.jsonl", *never, "-m", "openai:w", "--api-key", "abc")
+    assert resume_line() == "distilabel generate 'a b.jsonl' -m openai:w --api-key '***'"
+
+
+def test_other_ways_to_resume_are_kept(started) -> None:
+    """Only what would begin anew is left out."""
+    started("generate", "never", "--resume", "always")
+    assert resume_line() == "distilabel generate never --resume always"
+
+
+def test_a_program_that_is_not_on_the_path_is_named_in_full(started) -> None:
+    """The line works where it is printed: another program of that name would not do."""
+    program = started("generate", "rows.jsonl", is_on_path=False)
+    assert resume_line() == f"{program} generate rows.jsonl"
+
+
+def test_a_script_is_started_as_it_was(started) -> None:
+    """What a user's script means by its arguments is its own affair."""
+    program = started("--resume", "never", name="make.py")
+    assert resume_line() == f"/opt/bin/python {program} --resume never"

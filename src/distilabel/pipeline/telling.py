@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distilabel.untrusted import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from distilabel.journal import JournalState
     from distilabel.llm.base import LLM
@@ -30,6 +31,7 @@ __all__ = [
     "without_keys",
 ]
 
+_PROGRAM = "distilabel"
 _SECRET_OPTION = re.compile(r"^--?[\w-]*(key|token|secret|passw)", re.IGNORECASE)
 _KEY = re.compile(r"\b(sk|hf|gsk|xai|api)[-_][A-Za-z0-9_-]{10,}")
 """How the keys of providers begin."""
@@ -113,8 +115,28 @@ def mend_columns(directory: Path | None) -> str:
 
 
 def resume_line() -> str:
-    """The command that started this process, as a shell takes it, less what looks like a key."""
-    return shlex.join(without_keys(sys.orig_argv or [sys.executable, *sys.argv]))
+    """The command that goes on with this process's run, as a shell takes it.
+
+    It is what started the process, less what looks like a key. Of our own program, named as it is
+    found on the PATH, less `--resume never` as well, which would buy everything again.
+    """
+    program = Path(sys.argv[0]) if sys.argv else Path()
+    if program.stem != _PROGRAM:
+        return shlex.join(without_keys(sys.orig_argv or [sys.executable, *sys.argv]))
+    found = shutil.which(_PROGRAM)
+    is_found = found is not None and Path(found).resolve() == program.resolve()
+    name = _PROGRAM if is_found else str(program)
+    return shlex.join(without_keys([name, *_without_never(sys.argv[1:])]))
+
+
+def _without_never(arguments: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    for argument in arguments:
+        if argument == "never" and kept and kept[-1] == "--resume":
+            kept.pop()
+        elif argument != "--resume=never":
+            kept.append(argument)
+    return kept
 
 
 def without_keys(arguments: Sequence[str]) -> list[str]:
