@@ -157,6 +157,22 @@ def test_a_scale_that_argilla_has_not(real, owner):
     assert home["rating"][:] == [[0.5, 100.0], [-1.0, None]]
 
 
+@pytest.mark.parametrize("steps", [(1, 5), (0, 0.5, 1)])
+def test_what_came_home_alone_can_be_pushed_again(real, owner, steps):
+    """What came home without its task goes back under its name, on the scale that is there."""
+    name = f"again-{len(steps)}"
+    task = UltraFeedbackTask(ratings=[Rating(value, "...") for value in steps])
+    ratings = [[1.0, 0.5], [1.0, None]]
+    pushed = CustomDataset.from_dataset(labelled(2, rating=ratings), task=task)
+    pushed.push_to_argilla(name, **owner)
+    before = real.suggestions(name)
+    home = CustomDataset.from_argilla(name, **owner)
+    assert home.task is None
+    assert home.push_to_argilla(name, **owner).records == 2
+    assert len(real.records(name)) == 2
+    assert real.suggestions(name) == before
+
+
 def test_texts_without_ratings(real, owner):
     """Texts that no model rated are rated by people from 1 to 10."""
     pushed = labelled(2).remove_columns(["rating", "rationale", "labelling_model"])

@@ -99,6 +99,17 @@ def test_people_may_rate_as_the_judge_does(steps, options, rating, answer):
     assert layout.scale.answer(rating) == answer
 
 
+@pytest.mark.parametrize("values", [(1, 2, 3), (0, 0.5, 1), (-1, 1)])
+def test_a_scale_is_read_from_its_questions(values):
+    """The scale that a data set in Argilla asks on is the one that it was made with."""
+    questions = [{"name": "other", "settings": {"type": "text"}}]
+    assert Scale.asked(questions) is None
+    questions.append({"name": "generations-1-rating", "settings": Scale(values).settings()})
+    assert Scale.asked(questions) == Scale(values)
+    labels = {"type": "label_selection", "options": [{"value": "good", "text": "Good"}]}
+    assert Scale.asked([{"name": "generations-1-rating", "settings": labels}]) is None
+
+
 def test_suggestions_name_the_model():
     """Each suggestion names the labelling model, as far as Argilla takes its name."""
     suggestions = record(

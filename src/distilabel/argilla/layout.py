@@ -8,8 +8,8 @@
 - Ratings are on the scale of the labeller's task. Argilla's rating questions take whole numbers
   from 0 to 10: where the task's steps are such, every whole number from the lowest to the highest
   may be given, as the judge may give it. Any other scale is a choice between labels, which are the
-  task's own steps, so that nothing is converted. Without a labeller, and without its task, the
-  scale is 1 to 10.
+  task's own steps, so that nothing is converted. Without a labeller the scale is 1 to 10, and so it
+  is without its task, unless the data set is in Argilla already: then it is the one there.
 - A data set that exists already is used if it has all of this, metadata properties aside: those
   that it lacks are added. What it has besides is left alone.
 """
@@ -85,6 +85,21 @@ class Scale:
         if not named.is_whole:
             return named
         return cls(tuple(range(int(named.values[0]), int(named.values[-1]) + 1)))
+
+    @classmethod
+    def asked(cls, questions: Sequence[Mapping[str, Any]]) -> Scale | None:
+        """The scale that a data set in Argilla asks on; None: its questions are not on any.
+
+        Args:
+            questions: as its API gives them.
+        """
+        found = next((each for each in questions if each["name"] == rating_name(1)), None)
+        options = (found["settings"].get("options") or ()) if found else ()
+        try:
+            values = sorted(float(each["value"]) for each in options)
+        except (TypeError, ValueError):  # labels of somebody's own
+            return None
+        return cls(tuple(values)) if values else None
 
     @property
     def is_whole(self) -> bool:

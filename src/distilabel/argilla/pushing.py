@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from distilabel.argilla.layout import GENERATIONS, lacking, layout_of, metadata_to_add
+from distilabel.argilla.layout import (
+    GENERATIONS,
+    Scale,
+    lacking,
+    layout_of,
+    metadata_to_add,
+)
 from distilabel.argilla.records import COLUMNS_READ, RecordIds, entries, input_text, record_of
 from distilabel.argilla.server import BATCH_RECORDS, hidden, log_in
 from distilabel.argilla.vectors import embedder
@@ -80,13 +86,16 @@ class ArgillaDataset:
 
     def records(self) -> Iterator[ArgillaRecord]:
         """The records, in the order of the rows."""
+        return self._records(self.layout)
+
+    def _records(self, layout: Layout) -> Iterator[ArgillaRecord]:
         ids, rows = RecordIds(), rows_of(self._rows)
         while batch := list(islice(rows, BATCH_RECORDS)):
             vectors: Sequence[Sequence[float] | None] = [None] * len(batch)
             if self._embed is not None:
-                vectors = self._embed(["\n".join(input_text(row, self.layout)) for row in batch])
+                vectors = self._embed(["\n".join(input_text(row, layout)) for row in batch])
             for row, vector in zip(batch, vectors, strict=True):
-                yield record_of(row, self.layout, ids, vector)
+                yield record_of(row, layout, ids, vector)
 
     def push_to_argilla(
         self,
@@ -119,8 +128,9 @@ class ArgillaDataset:
         """
         api_key = hidden(api_key)
         with log_in(api_url=api_url, api_key=api_key, client=client) as server:
-            target = open_target(server, name, workspace, self.layout)
-            records, done = self.records(), 0
+            layout = _as_there(server, name, workspace, self.layout)
+            target = open_target(server, name, workspace, layout)
+            records, done = self._records(layout), 0
             while batch := list(islice(records, BATCH_RECORDS)):
                 try:
                     target.put(batch)
@@ -149,6 +159,15 @@ class Target:
         """Add or update records."""
         items = [record.to_dict(self.question_ids) for record in records]
         self.server.put(self.dataset_id, items)
+
+
+def _as_there(server: ArgillaServer, name: str, workspace: str, layout: Layout) -> Layout:
+    """The layout; without a task on the scale of the data set of this name, if there is one."""
+    if layout.task is not None:
+        return layout
+    dataset_id = server.find(name, server.workspace_id(workspace))
+    scale = None if dataset_id is None else Scale.asked(server.settings(dataset_id).questions)
+    return layout if scale is None else replace(layout, scale=scale)
 
 
 def open_target(server: ArgillaServer, name: str, workspace: str, layout: Layout) -> Target:
