@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from distilabel.errors import RunStoppedError
+from distilabel.errors import ConfigurationError, RunStoppedError
 from distilabel.llm import LLM, Call
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask
@@ -104,3 +104,39 @@ def test_what_no_signal_has_stopped_is_no_interrupt():
     """A run that is cancelled from within ends with an error of ours, and not as by Ctrl-C."""
     with pytest.raises(RunStoppedError):
         Pipeline(Cancelling(TextGenerationTask(), None)).generate(ROWS, verbose=False)
+
+
+class Nameless(LLM):
+    """Does not say which model it is."""
+
+    async def complete(self, call: Call) -> list[str]:
+        return ["fine"] * call.num_generations
+
+
+@pytest.mark.parametrize("place", ["generator", "labeller", None])
+def test_a_backend_without_a_name_is_told_so(place):
+    """What it lacks is named before any call is made."""
+    llm = Nameless(TextGenerationTask())
+    with pytest.raises(ConfigurationError, match="the backend Nameless has no model_name"):
+        llm.generate(ROWS) if place is None else Pipeline(**{place: llm})
+
+
+@pytest.mark.parametrize("prompt_format", ["openai", "zephyr"])
+def test_a_lone_surrogate_is_the_rows_own(serve, writer, prompt_format):
+    """A text that no request can carry is told to be the row's, and nothing is sent."""
+    endpoint = serve()
+    llm = writer(endpoint, prompt_format=prompt_format)
+    with Pipeline(llm).iterate([{"input": "a\ud800b"}], verbose=False) as stream:
+        (row,) = stream
+    (error,) = row.errors
+    assert error.cause == "lone_surrogate"
+    assert "the row's text" in error.message
+    assert "backend" not in error.message
+    assert endpoint.ledger.requests == 0
+
+
+def test_a_text_that_a_backend_cannot_encode_is_the_backends_fault():
+    """Only a lone surrogate is what no request can carry."""
+    error = UnicodeEncodeError("latin-1", "\u20ac", 0, 1, "not in range")
+    result = Pipeline(Odd(TextGenerationTask(), error)).generate(ROWS, verbose=False)
+    assert result.run.failed_by_cause == {"backend_error": 1}

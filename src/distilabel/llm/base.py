@@ -40,7 +40,7 @@ from distilabel.limits.spending import prompt_tokens_max
 from distilabel.llm.asking import CallContext
 from distilabel.llm.flight import Flight
 from distilabel.llm.gate import Gate
-from distilabel.llm.returned import as_failure, as_reply
+from distilabel.llm.returned import as_failure, as_reply, check_model_name
 from distilabel.llm.texts import generate_texts
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
 from distilabel.types import Call, LLMOutput, Usage
@@ -197,9 +197,9 @@ class LLM(ABC):
             if task is None or task.cancelling():
                 raise
             # It was a task of the backend's own that was cancelled, and not the run.
-            raise as_failure(error, backend=type(self).__name__) from error
+            raise as_failure(error, call, backend=type(self).__name__) from error
         except Exception as error:
-            raise as_failure(error, backend=type(self).__name__) from error
+            raise as_failure(error, call, backend=type(self).__name__) from error
 
     async def agenerate(
         self, inputs: Sequence[InputRow], num_generations: int = 1
@@ -215,9 +215,11 @@ class LLM(ABC):
             call failed has None as `raw_output` and `parsed_output`; the log says why.
 
         Raises:
-            ConfigurationError: an input lacks a column, or gives no prompt. No call was made.
+            ConfigurationError: an input lacks a column, or gives no prompt, or the backend has no
+                `model_name`. No call was made.
             RunFatalError: no call can succeed: a wrong key, an unknown model.
         """
+        check_model_name(self)
         _at_least_one("num_generations", num_generations)
         asked = [self._rendered(index, row) for index, row in enumerate(inputs)]
         outputs: list[list[LLMOutput]] = [[] for _ in inputs]

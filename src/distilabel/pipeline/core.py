@@ -12,6 +12,7 @@ import anyio
 from distilabel import portal
 from distilabel.errors import ConfigurationError, RunStoppedError
 from distilabel.llm.base import LLM
+from distilabel.llm.returned import check_model_name
 from distilabel.pipeline.estimate import Measurement
 from distilabel.pipeline.sampling import check_sample, choose
 from distilabel.pipeline.settings import RunSettings
@@ -41,7 +42,7 @@ class Pipeline:
         labeller: rates a row's generations, its own or those that come with the data set.
 
     Raises:
-        ConfigurationError: neither is given, or one is not an `LLM`.
+        ConfigurationError: neither is given, or one is not an `LLM`, or has no `model_name`.
     """
 
     def __init__(self, generator: LLM | None = None, labeller: LLM | None = None) -> None:
@@ -54,6 +55,8 @@ class Pipeline:
         for name, llm in (("generator", generator), ("labeller", labeller)):
             if not isinstance(llm, LLM | None):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigurationError(f"{name} must be an LLM, not {type(llm).__name__}")
+            if llm is not None:
+                check_model_name(llm)
 
     def generate(
         self,
