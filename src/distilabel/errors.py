@@ -94,7 +94,7 @@ class MissingDependencyError(DistilabelError, ImportError):
     def __init__(self, package: str, *, needed_for: str, extra: str) -> None:
         super().__init__(
             f"{needed_for} needs the package `{package}`, which is not installed. "
-            f"Install it with: pip install 'distilabel[{extra}]'"
+            f"Install it from the checkout of distilabel: .venv/bin/pip install '.[{extra}]'"
         )
         self.package = package
         self.extra = extra

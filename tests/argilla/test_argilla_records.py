@@ -289,7 +289,7 @@ def test_vectors_are_checked():
 def test_a_model_of_vectors_needs_its_package(monkeypatch):
     """A model named for vectors says which extra brings the package."""
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
-    with pytest.raises(MissingDependencyError, match=r"distilabel\[vectors\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[vectors\]'"):
         labelled(1).to_argilla(vectors="all-MiniLM-L6-v2")
 
 

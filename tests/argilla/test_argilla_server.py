@@ -44,7 +44,7 @@ def done(**body) -> httpx.Response:
 def test_the_package_is_asked_for(monkeypatch):
     """Without the package argilla, the error says how to install it."""
     monkeypatch.setitem(sys.modules, "argilla", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'distilabel\[argilla\]'"):
+    with pytest.raises(MissingDependencyError, match=r"checkout.*pip install '\.\[argilla\]'"):
         labelled(1).push_to_argilla("x", "admin", api_key=CANARY)
 
 
