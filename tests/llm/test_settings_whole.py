@@ -113,3 +113,19 @@ def test_the_full_text_is_not_reused_for_the_bare_one(serve_hub):
         )
         Pipeline(llm).generate(ROW, resume="always", verbose=False)
     assert endpoint.ledger.paid == 2
+
+
+@pytest.mark.parametrize("backend", [OpenAILLM, InferenceEndpointsLLM])
+@pytest.mark.parametrize("name", ["num_threads", "max_concurrency"])
+def test_what_was_given_can_be_read(backend, name):
+    """How warm and how many at once are attributes, and None where nothing was given."""
+    url = "http://127.0.0.1:9/v1"
+    llm = made(backend, url, temperature=0.5, **{name: 3})
+    assert (llm.temperature, llm.num_threads, llm.max_concurrency) == (0.5, 3, 3)
+    assert made(backend, url).num_threads is None
+
+
+def test_the_temperature_is_the_one_that_is_sent():
+    """A field of `extra_body` goes before the argument."""
+    llm = made(OpenAILLM, "http://127.0.0.1:9/v1", temperature=1.0, extra_body={"temperature": 0.0})
+    assert llm.temperature == 0.0

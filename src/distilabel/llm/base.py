@@ -117,7 +117,7 @@ class LLM(ABC):
         self.prompt_format: PromptFormat | None = _known_format(prompt_format)
         self.prompt_formatting_fn = prompt_formatting_fn
         self.retry_policy = RetryPolicy()
-        ceiling = _concurrency(num_threads, max_concurrency)
+        self.num_threads = ceiling = _concurrency(num_threads, max_concurrency)
         self.permits = PermitPool(ceiling or DEFAULT_MAX_CONCURRENCY)
         rates = (
             _rate("requests_per_minute", requests_per_minute),
@@ -127,6 +127,8 @@ class LLM(ABC):
         self.chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
 
     _given: Mapping[str, Any]
+    num_threads: int | None
+    """What was given as `num_threads` or as `max_concurrency`; None: neither was."""
     model_name: str
     """The model, as it stands in the result's columns. A subclass sets it."""
 

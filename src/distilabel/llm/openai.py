@@ -175,6 +175,7 @@ class OpenAILLM(HttpLLM):
             **(extra_body or {}),
         }
         self.max_new_tokens = max_new_tokens
+        self.temperature: float = self._parameters["temperature"]
         self._further_bytes = len(msgspec.json.encode(self._parameters))
         if self.price is None and self._is_openai and _UNLISTED.isdisjoint(self._parameters):
             self.price = openai_price(model)

@@ -144,6 +144,7 @@ class InferenceEndpointsLLM(HttpLLM):
             top_k=top_k, typical_p=typical_p, watermark=watermark or None
         )
         self.max_new_tokens = self._max_new_tokens = max_new_tokens
+        self.temperature = temperature
         self._do_sample = do_sample
         self._stop = list(stop_sequences or ())
         self._return_full_text = return_full_text
