@@ -18,6 +18,7 @@ nox.options.sessions = ["lint", "typing", "tests", "argilla", "wheel", "docs"]
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 ARGILLA_SERVER = "argilla-server==2.8.0"
+SECOND_TRY = ("--reruns", "1")  # for few tests, and told at the end: see tests/conftest.py
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 
@@ -47,7 +48,7 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
     """Run pytest under coverage of branches; warnings are errors (see pyproject.toml)."""
     install_group(session, "test", "-e", ".")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *arguments, *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *SECOND_TRY, *arguments, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -75,14 +76,14 @@ def soak(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """Kills, deaths at failpoints, signals, rival processes: the tables of docs/reliability.md."""
     install_group(session, "test", "-e", ".")
-    crashes = ("-m", "campaign", "-s", "--timeout", "3600", "tests/campaigns/crash")
-    session.run("pytest", *crashes, *session.posargs)
+    places = session.posargs or ["tests/campaigns/crash"]
+    session.run("pytest", "-m", "campaign", "-s", "--timeout", "3600", *places)
 
 
 def run_campaign(session: nox.Session, place: str) -> None:
-    """The full form of one campaign, and its tables."""
+    """One campaign, the short forms and the full ones, as its tables count both."""
     install_group(session, "test", "-e", ".")
-    session.run("pytest", "-m", "campaign", "-s", "--timeout", "7200", place, *session.posargs)
+    session.run("pytest", "-m", "", "-s", "--timeout", "7200", place, *session.posargs)
 
 
 def need_strace(session: nox.Session) -> None:
@@ -151,7 +152,7 @@ def argilla(session: nox.Session) -> None:
     session.run("uv", "pip", "install", "--quiet", "--python", str(python), ARGILLA_SERVER)
     places = session.posargs or ["tests/argilla"]
     server = {"ARGILLA_SERVER_PYTHON": str(python)}
-    session.run("pytest", "-m", "argilla", "--durations", "3", *places, env=server)
+    session.run("pytest", *SECOND_TRY, "-m", "argilla", "--durations", "3", *places, env=server)
 
 
 @nox.session

@@ -1,5 +1,13 @@
-"""What tests of pipelines and backends share: an endpoint on loopback, and quick retries."""
+"""What tests of pipelines and backends share: an endpoint on loopback, and quick retries.
 
+Thousands of tests talk over real sockets, to real processes, on a machine that others use: one of
+them fails by chance where one in a hundred thousand would. `nox` therefore gives a test that failed
+a second try (`--reruns`), as CPython's own test runner does. A defect fails twice. What passed
+only at its second try is told at the end, by name, and more than `SECOND_TRIES_MAX` of them are no
+chance: then the whole fails.
+"""
+
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +27,31 @@ settings.register_profile(  # a slow example is a busy machine, and tells nothin
     "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ours")
+
+SECOND_TRIES_MAX = 3
+
+
+def _second_tries(config: pytest.Config) -> list[str]:
+    """The tests that were run again, by name."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [] if reporter is None else [again.nodeid for again in reporter.stats.get("rerun", [])]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fails what passed with too many second tries."""
+    if exitstatus == pytest.ExitCode.OK and len(_second_tries(session.config)) > SECOND_TRIES_MAX:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Names the tests that failed at first."""
+    again = _second_tries(config)
+    if again:
+        terminalreporter.section(f"failed at first: {len(again)}, {SECOND_TRIES_MAX} at most")
+        terminalreporter.write_line("\n".join(again))
+
 
 _SURROUNDINGS = (
     "OPENAI_API_KEY",
@@ -44,6 +77,17 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def _runs_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run directories are made where pytest clears them away."""
     monkeypatch.setenv("DISTILABEL_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_are_heard() -> Iterator[None]:
+    """Ctrl-C reaches what tests start, also where a shell started them in its background.
+
+    Such a shell ignores SIGINT for them, and what is ignored is handed down to every process.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="session")
