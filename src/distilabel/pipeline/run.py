@@ -2,21 +2,12 @@
 
 Rules:
 
-- A row is pulled only when the first stage has a permit to spare and the window has room. The
-  window holds twice as many rows as there are permits in all stages, and follows their number:
-  enough that neither stage waits for the other, and no more than that in memory.
+- A row is pulled only when the first stage has a permit to spare and there is a place for it; see
+  `places`.
 - Workers take turns: one waits for the next row, pulls it, hands the turn on and works on its row;
   those that have finished theirs wait for the turn. So a row costs no task of its own, and a
   worker is added only when none is waiting.
 - There is no barrier: a row goes to the labeller the moment its own generations are in.
-- A row that waits for a server that does not answer well leaves its place in the window to another
-  one, and its slot: as many do as the backend's health allows. If all of the window waited, no
-  other row could tell whether it is the server that fails, or they.
-- Before its last stage a row takes an output slot, which is given back when the consumer takes the
-  row. There are twice as many as that stage has permits. So a slow consumer stops the last stage,
-  then the window fills, then no row is pulled.
-- In input order the window itself bounds what is made and not taken, and there are no further
-  slots: a row that others wait for can always be finished.
 - A row is on disk before it is handed out. The run is noted as finished once all are handed out.
 - Every task lives in the run's task group. Tasks raise nothing: what stops the run is kept, the
   rest is cancelled, and the consumer is told once it has taken what was finished.
@@ -45,12 +36,12 @@ from distilabel.errors import (
 from distilabel.events import LimitChanged, RowFinished, RunFinished, RunStarted, StageInfo
 from distilabel.limits import Company, PermitPool
 from distilabel.limits.spending import dollars
-from distilabel.llm.base import DEFAULT_MAX_CONCURRENCY
 from distilabel.llm.flight import Flight
 from distilabel.llm.stalls import stalls_of_this_loop
 from distilabel.pipeline.keeping import rows_done
 from distilabel.pipeline.money import budget_exceeded
 from distilabel.pipeline.output import Output
+from distilabel.pipeline.places import Places
 from distilabel.pipeline.rowwork import RowWork
 from distilabel.pipeline.tally import Tally
 from distilabel.pipeline.telling import say, where_it_is_kept
@@ -78,10 +69,6 @@ DRAIN_MAX_S = 30.0
 """How long calls in flight may take to land after a stop."""
 LANDING_MAX_S = 0.5
 """How long they may take after an error that stops the run."""
-
-_SLACK = 2
-"""Rows for each permit: with one, a stage idles whenever the other is ahead (3 % of the time in
-`benchmarks/efficiency.py`); with two, nothing was left to gain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +116,9 @@ class Run:
         self._work = RowWork(plan, settings, self._flight, self._notify, journal, purse)
         self._output = Output(is_ordered=settings.ordered)
 
-        pools = [llm.permits for _, llm in plan.stages]
-        self._first = pools[0]
-        rooms = self._rooms()
-        self._window = PermitPool(sum(rooms))
-        needs_slots = len(pools) > 1 and not settings.ordered
-        self._slots = PermitPool(rooms[-1]) if needs_slots else None
+        backends = [llm for _, llm in plan.stages]
+        self._first = backends[0].permits
+        self._places = Places(backends, is_ordered=settings.ordered)
 
         self._workers: TaskGroup | None = None
         self._turn = PermitPool(1)
@@ -151,25 +135,12 @@ class Run:
         self._now = self._loop.time  # asked from a sync consumer's thread, too
         self._started = self._now()
         self._timekeeper = Timekeeper(self._tally, plan.stages, journal, self._now)
-        self._aside: set[int] = set()
-        self._aside_max = 0
         self._flight.company = self._company
-        self._flight.set_aside = self._set_aside
-
-    def _rooms(self) -> list[int]:
-        """Rows for each stage: of a limit that is found out, always for what it may become soon."""
-        return [
-            _SLACK * max(llm.permits.limit, min(llm.max_concurrency, DEFAULT_MAX_CONCURRENCY))
-            for _, llm in self.plan.stages
-        ]
+        self._flight.set_aside = self._places.set_aside
 
     def _follow_limits(self) -> None:
         """A stage has other permits than before. Called in any thread."""
-        rooms = self._rooms()
-        aside = min(len(self._aside), self._aside_max)
-        self._window.resize(sum(rooms) + aside)
-        if self._slots is not None:
-            self._slots.resize(rooms[-1] + aside)
+        self._places.follow()
         if any(self._is_news(*stage) for stage in self.plan.stages):
             self._loop.call_soon_threadsafe(self._tell_limits)
 
@@ -201,7 +172,7 @@ class Run:
 
     def statistics(self) -> RunStatistics:
         """The run at this moment."""
-        window = self._window.statistics()
+        window = self._places.window.statistics()
         return RunStatistics(
             window.in_use,
             len(self._output),
@@ -219,9 +190,7 @@ class Run:
         """
         row = await self._output.take()
         if row is not None:
-            self._window.release()
-            if self._slots is not None:
-                self._slots.release()
+            self._places.give_back()
         return row
 
     def hold(self) -> None:
@@ -302,16 +271,9 @@ class Run:
         return summary
 
     def _company(self) -> Company:
-        window = self._window.statistics()
+        window = self._places.window.statistics()
         has_room = window.in_use < window.limit and not self._is_source_at_end
-        is_last, places = self._is_source_at_end, sum(self._rooms())
-        return Company(self._pending, has_room, is_last, places)
-
-    def _set_aside(self, index: int, at_most: int) -> None:
-        if index not in self._aside or at_most != self._aside_max:
-            self._aside.add(index)
-            self._aside_max = at_most
-            self._follow_limits()
+        return Company(self._pending, has_room, self._is_source_at_end, self._places.in_all)
 
     async def _work_on_rows(self, workers: TaskGroup) -> None:
         while (draft := await self._pull(workers)) is not None:
@@ -322,10 +284,10 @@ class Run:
         async with self._turn:
             if self._is_source_at_end:
                 return None
-            await self._window.acquire()
+            await self._places.window.acquire()
             await self._first.wait_available()
             if self._flight.is_stopped or self._is_out_of_money:
-                self._window.release()
+                self._places.window.release()
                 return None
             try:
                 item = await self.source.take()
@@ -333,7 +295,7 @@ class Run:
                 self.fail(error)
                 return None
             if item is None:
-                self._window.release()
+                self._places.window.release()
                 self._is_source_at_end = True
                 return None
             self._pending += 1
@@ -344,15 +306,15 @@ class Run:
     async def _process(self, draft: Draft) -> None:
         try:
             await self._work.generate(draft)
-            if self._slots is not None:
-                await self._slots.acquire()
+            if self._places.slots is not None:
+                await self._places.slots.acquire()
             await self._label(draft)
             if self._ends_run(draft):
                 self._flight.stop()  # before the wait for the disk: nothing more is sent
             await self._work.keep(draft)
             self._hand_over(draft)
         except DispatchStoppedError:
-            self._window.release()  # the row stays pending
+            self._places.window.release()  # the row stays pending
         except Exception as error:  # noqa: BLE001 - raised where the rows are taken
             self.fail(error)
         finally:
@@ -363,8 +325,8 @@ class Run:
         try:
             await self._work.label(draft)
         except DispatchStoppedError:
-            if self._slots is not None:
-                self._slots.release()
+            if self._places.slots is not None:
+                self._places.slots.release()
             raise
 
     @property
@@ -381,9 +343,7 @@ class Run:
         is_resumed = draft.reused > 0 and not draft.bought
         self._notify(RowFinished(draft.index, errors, is_resumed))
         self._pending -= 1
-        if draft.index in self._aside:
-            self._aside.discard(draft.index)
-            self._follow_limits()
+        self._places.done(draft.index)
         if self._ends_run(draft):
             self.fail(RowFailedError(draft.index, errors))
             return
