@@ -68,5 +68,6 @@ def test_killed_sessions_share_one_ceiling(tmp_path, seed):
 def test_killed_sessions_share_one_ceiling_in_many_runs(tmp_path, seed):
     """The same in twenty runs."""
     bill, codes = sessions(tmp_path / "run", seed)
+    print(f"seed {seed}: {len(codes)} sessions, {bill.at_most / MAX_COST:.2f} of it billed")  # noqa: T201
     assert codes[-1] == 3
     assert bill.at_most <= MAX_COST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from statistics import mean
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,18 +164,22 @@ def test_a_provider_that_bills_the_worst_case_stays_within_max_cost(seed):
 
 @pytest.mark.campaign
 @pytest.mark.timeout(1800)
-def test_the_bill_stays_within_max_cost_in_100_runs_of_100(record_property):
+def test_the_bill_stays_within_max_cost_in_100_runs_of_100():
     """One hundred storms, with ceilings from a few calls to most of the rows."""
     chance = random.Random(7)
-    used, peaks = [], []
+    used, billed, peaks = [], [], []
     for seed in range(100):
         stages = chance.choice([1, 2])
         max_cost = CEILINGS[stages] * chance.choice([0.05, 0.3, 1.0, 1.0, 1.3])
         outcome = run(1_000 + seed, max_cost=max_cost, stages=stages)
         check(outcome, max_cost)
         used.append(outcome.spent / max_cost)
+        billed.append(outcome.bill.at_most / max_cost)
         peaks.append(outcome.peak_in_flight)
-    record_property("runs", len(used))
-    record_property("share_of_ceiling_used_min", min(used))
-    record_property("runs_with_256_in_flight", sum(peak >= PERMITS for peak in peaks))
-    assert sum(peak >= PERMITS for peak in peaks) > 50
+    busy = sum(peak >= PERMITS for peak in peaks)
+    print(  # noqa: T201 - what `nox -s money` is for
+        f"{len(used)} runs, {busy} of them with {PERMITS} in flight: at least {min(used):.3f} of "
+        f"the ceiling counted as spent; {min(billed):.2f} to {max(billed):.2f} of it billed, "
+        f"{mean(billed):.2f} in the mean"
+    )
+    assert busy > 50
