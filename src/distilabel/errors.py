@@ -130,6 +130,8 @@ class CallError(DistilabelError):
         self.request_id = request_id
         self.attempts = 0
         """HTTP attempts spent on the call that failed; counted where calls are retried."""
+        self.is_of_text = False
+        """The reply came as it should, and its text is of no use to the task."""
 
 
 class ThrottledError(CallError):

@@ -379,6 +379,38 @@ def test_more_than_half_of_the_last_200_trips_the_breaker():
     assert trips.index(True) >= 130
 
 
+def test_a_judge_that_never_keeps_to_its_form_is_found_out_at_the_twentieth():
+    """Also if one reply of its first ones could be used by chance."""
+    for lucky in (None, 7):
+        breaker = Breaker()
+        trips = [
+            breaker.succeeded(row)
+            if row == lucky
+            else breaker.failed("section_missing", row, is_of_text=True)
+            for row in range(21)
+        ]
+        assert trips.index(True) == (19 if lucky is None else 20)
+
+
+def test_odd_rows_together_do_not_trip_the_breaker_of_a_judge_that_does_well():
+    """Not before they are more than half of the last 200, as with every other failure."""
+    breaker = Breaker()
+    for row in range(150):
+        breaker.succeeded(row)
+    trips = [breaker.failed("section_missing", row, is_of_text=True) for row in range(150, 300)]
+    assert trips.index(True) == 100
+
+
+def test_what_a_task_cannot_use_says_nothing_of_the_server():
+    """It stands between failures of calls as a reply that came."""
+    breaker = Breaker()
+    for row in range(10):
+        breaker.succeeded(row)
+    for row in range(10, 90):
+        is_of_text = row % 20 == 9
+        assert not breaker.failed("http_500", row, is_of_text=is_of_text)
+
+
 def test_one_in_a_hundred_never_trips_the_breaker():
     """Failures of single rows do not stop a run."""
     breaker = Breaker()

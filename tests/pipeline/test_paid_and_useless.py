@@ -1,8 +1,12 @@
 """Replies that were paid for and are of no use: counted, all the same."""
 
+import re
+from collections import Counter
+
 import pytest
 
-from distilabel.errors import BudgetExceededError, InvalidReplyError
+from distilabel.errors import BudgetExceededError, InvalidReplyError, RunFatalError
+from distilabel.limits import RetryPolicy
 from distilabel.pipeline import Pipeline
 from distilabel.tasks import TextGenerationTask, UltraFeedbackTask
 from distilabel.testing import ScriptedLLM
@@ -78,6 +82,47 @@ def test_the_last_judgement_without_form_is_kept(is_deterministic):
         assert dataset[0]["raw_labelling_response"] == "Nor now."
         assert dataset.run.failed_by_cause == {"section_missing": 1}
         assert (dataset.run.calls, dataset.run.paid_retries) == (0, retries)
+
+
+def judged_oddly(first: int, last: int) -> Pipeline:
+    """A pipeline whose judge keeps to no form for the rows from `first` on, up to `last`."""
+
+    def script(call) -> str:
+        number = int(re.search(r"row (\d+)", str(call.prompt))[1])
+        return NO_FORM if first <= number < last else RATED
+
+    judge = ScriptedLLM(UltraFeedbackTask(), script, num_threads=1)
+    judge.retry_policy = RetryPolicy(transient_base_s=0.0)
+    return Pipeline(labeller=judge)
+
+
+def rated_rows(count: int) -> list[dict[str, object]]:
+    """Rows with a text each."""
+    return [{"input": f"row {number} of all", "generations": ["one"]} for number in range(count)]
+
+
+def test_odd_rows_that_stand_together_stop_no_run():
+    """A judge that does well finds 25 neighbours that it says nothing useful about; they fail."""
+    dataset = judged_oddly(20, 45).generate(rated_rows(100), verbose=False)
+    assert dataset.run.failed_by_cause == {"section_missing": 25}
+    assert dataset.run.paid_retries == 50
+
+
+def test_a_judge_without_form_stops_the_run_before_it_is_paid_for_all_rows():
+    """After some 20 rows, and gone on with after some others: what was kept is not asked again."""
+    given_up: set[str] = set()
+    for _ in range(3):
+        pipe = judged_oddly(0, 1_000)
+        with pytest.raises(
+            RunFatalError, match=r"raise max_new_tokens; .* tries other rows"
+        ) as told:
+            pipe.generate(rated_rows(1_000), verbose=False)
+        assert told.value.cause == "too_many_failures"
+        asked = Counter(str(call.prompt) for call in pipe.labeller.calls)
+        assert 20 <= len(asked) <= 60
+        assert given_up.isdisjoint(asked)
+        given_up |= {prompt for prompt, times in asked.items() if times == 3}
+    assert len(given_up) >= 20
 
 
 def test_asking_again_stays_below_the_budget():

@@ -122,6 +122,7 @@ async def ask(llm: LLM, call: Call, read: Callable[[Reply], T], context: CallCon
             value = read(kept.reply)
             _pass("after_parse")
         except CallError as error:
+            error.is_of_text = kept is not None
             usage = _usage_of(kept, error) if is_bought else None
             wait_s = await _react(llm, error, state, context, usage)
             if not is_bought:

@@ -54,6 +54,8 @@ class Draft:
     """Calls that this run had to make, for it or for an equal row."""
     reused: int = 0
     """Calls that an earlier run had kept."""
+    unusable: set[StageName] = field(default_factory=set["StageName"])
+    """Stages whose task could not use what came back for this row."""
 
     def count(self, answer: Answer[Any]) -> None:
         """Note a call."""
@@ -67,6 +69,13 @@ class Draft:
     ) -> None:
         """Note why something is None."""
         self.errors.append(RowError(stage, cause, message, generation))
+
+    def fail_call(self, stage: StageName, error: CallError, generation: int | None = None) -> None:
+        """Note a call that failed for good."""
+        if error.is_of_text:
+            self.unusable.add(stage)
+        said = RowError(stage, error.cause, str(error), generation, error.attempts)
+        self.errors.append(said)
 
 
 ContextMaker: TypeAlias = "Callable[[StageName, Draft], CallContext]"
@@ -156,7 +165,7 @@ class GeneratorStage:
 
     def _values(self, draft: Draft, k: int, outcome: Outcome) -> Mapping[str, Any] | None:
         if outcome.error is not None:
-            draft.errors.append(_call_error("generator", outcome.error, k))
+            draft.fail_call("generator", outcome.error, k)
         if outcome.parsed is None:
             return None
         values, wrong = _checked(outcome.parsed, self.columns)
@@ -233,7 +242,7 @@ class LabellerStage:
         except RunFatalError:
             raise
         except CallError as error:
-            draft.errors.append(_call_error("labeller", error, None))
+            draft.fail_call("labeller", error)
             if draft.calls is not None:
                 draft.calls.append(provenance.of_failure("labeller", list(shown.places), error))
             raw = formless[0] if formless else None
@@ -309,12 +318,15 @@ def _watch(breaker: Breaker, stage: StageName, draft: Draft) -> None:
         RunFatalError: going on would only spend the rows that are left.
     """
     failed = next((e for e in draft.errors if e.stage == stage and _is_fatal(e)), None)
+    is_of_text = stage in draft.unusable
     if failed is None:
-        breaker.succeeded(draft.index)
-    elif breaker.failed(failed.cause, draft.index):
+        if not is_of_text:  # else its replies were kept: nothing is spent on them, or learned
+            breaker.succeeded(draft.index)
+    elif breaker.failed(failed.cause, draft.index, is_of_text=is_of_text):
+        others = " Gone on with, the run tries other rows." if is_of_text else ""
         raise RunFatalError(
             f"too many rows fail in the {stage}, so the run stops before it spends the others. "
-            f"The last one: {failed.message}",
+            f"The last one: {failed.message.rstrip('.')}.{others}",
             cause="too_many_failures",
         )
 
@@ -331,7 +343,3 @@ def _formless(parsed: Parsed) -> InvalidReplyError:
         "it was cut off, raise max_new_tokens; if it is so for many rows, use another model",
         cause=cause,
     )
-
-
-def _call_error(stage: StageName, error: CallError, generation: int | None) -> RowError:
-    return RowError(stage, error.cause, str(error), generation, error.attempts)
