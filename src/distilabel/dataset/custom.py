@@ -1,10 +1,7 @@
 """The result of a run: a `datasets.Dataset` that keeps its task and its summary.
 
-`datasets.Dataset` builds most of its results as a plain `Dataset`, whatever class it was asked
-through. So one rule covers all its methods, those of later releases included: what comes out of a
-public method of a `CustomDataset` as a plain `Dataset`, or as a dict of them, takes over the class
-and the origin of the data set it was asked of. The methods themselves are the inherited ones, and
-so are fingerprints and caches.
+How it keeps them is `with_origin`'s. Here is what can be done with it: save it and load it, make it
+into data for training, send it to people in Argilla or to the hub, and have it back from there.
 """
 
 from __future__ import annotations
@@ -13,17 +10,17 @@ import copy
 from dataclasses import replace
 from functools import wraps
 from inspect import signature
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import datasets
 
 from distilabel.dataset.origin import Origin, read_origin, write_origin
+from distilabel.dataset.with_origin import DatasetWithOrigin
 from distilabel.types import RunSummary
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from pydantic import SecretStr
@@ -36,29 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomDataset"]
 
-_T = TypeVar("_T", bound="type[CustomDataset]")
-_Kept: TypeAlias = "Callable[..., CustomDataset]"
 
-
-def _kept(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`method`, with what it returns taken over by the data set it was asked of."""
-
-    @wraps(method)
-    def kept(self: CustomDataset, *args: Any, **kwargs: Any) -> Any:
-        return self._take_over(method(self, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-
-    return kept
-
-
-def _keeps_origin(cls: _T) -> _T:
-    for name, method in vars(datasets.Dataset).items():
-        if isinstance(method, FunctionType) and not name.startswith("_") and name not in vars(cls):
-            setattr(cls, name, _kept(method))
-    return cls
-
-
-@_keeps_origin
-class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships no types
+class CustomDataset(DatasetWithOrigin):
     """A `datasets.Dataset` that stays one of these, with its `task` and its `run`.
 
     Through select, map, shuffle, sort, filter, train_test_split and every other method that makes
@@ -71,8 +47,6 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
     >>> dataset.select([1]).run.rows
     2
     """
-
-    _origin: Origin = Origin()
 
     @classmethod
     def from_dataset(
@@ -369,45 +343,5 @@ class CustomDataset(datasets.Dataset):  # type: ignore[misc]  # datasets ships n
         )
         return cls._restored(vars(rows), origin)
 
-    @classmethod
-    def _restored(cls, state: Mapping[str, Any], origin: Origin) -> Self:
-        new = cls.__new__(cls)
-        new.__setstate__({**state, "_origin": origin})  # registers its temporary files, too
-        return new
-
     def _derived(self, made: datasets.Dataset, left_out: Mapping[str, int]) -> CustomDataset:
         return self._restored(vars(made), replace(self._origin, left_out=dict(left_out)))
-
-    def _take_over(self, result: Any) -> Any:
-        if isinstance(result, datasets.DatasetDict):
-            for name, split in result.items():
-                result[name] = self._take_over(split)
-        elif type(result) is datasets.Dataset:
-            return self._restored(vars(result), self._origin)
-        return result
-
-    if TYPE_CHECKING:  # in the checkers' words, what `_keeps_origin` does to every method
-        add_column: ClassVar[_Kept]
-        add_item: ClassVar[_Kept]
-        align_labels_with_mapping: ClassVar[_Kept]
-        batch: ClassVar[_Kept]
-        cast: ClassVar[_Kept]
-        cast_column: ClassVar[_Kept]
-        class_encode_column: ClassVar[_Kept]
-        filter: ClassVar[_Kept]
-        flatten: ClassVar[_Kept]
-        flatten_indices: ClassVar[_Kept]
-        map: ClassVar[_Kept]
-        remove_columns: ClassVar[_Kept]
-        rename_column: ClassVar[_Kept]
-        rename_columns: ClassVar[_Kept]
-        repeat: ClassVar[_Kept]
-        select: ClassVar[_Kept]
-        select_columns: ClassVar[_Kept]
-        shard: ClassVar[_Kept]
-        shuffle: ClassVar[_Kept]
-        skip: ClassVar[_Kept]
-        sort: ClassVar[_Kept]
-        take: ClassVar[_Kept]
-        with_format: ClassVar[_Kept]
-        with_transform: ClassVar[_Kept]
