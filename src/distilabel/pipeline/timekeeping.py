@@ -14,7 +14,8 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from distilabel.timeline import Point, Timeline
@@ -44,12 +45,8 @@ class _Seen:
     timeline: Timeline
     has_begun: bool = False
     """There is a point of this session."""
-    rows: int = 0
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    retries: int = 0
-    throttles: int = 0
+    counted: Counter[str] = field(default_factory=Counter[str])
+    """What the session has done so far, by the names that the counts of a `Point` have."""
     areas: tuple[float, ...] = ()
     """For each stage, attempts in flight times seconds, since the session began."""
 
@@ -128,17 +125,12 @@ class Timekeeper:
 
     def _look(self, seen: _Seen) -> _Seen:
         """What is known now, with what is new in the timeline."""
-        tally, usage, now_s = self._tally, self._tally.usage, self._clock()
+        now_s = self._clock()
         now = replace(
             seen,
             at_s=now_s,
             has_begun=True,
-            rows=tally.rows - tally.rows_resumed,
-            calls=tally.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            retries=tally.retries + tally.paid_retries - tally.throttles,
-            throttles=tally.throttles,
+            counted=_counted(self._tally),
             areas=self._flights.areas_at(now_s),
         )
         if now == seen:
@@ -153,13 +145,20 @@ class Timekeeper:
         areas = zip(now.areas, seen.areas, strict=True)
         return Point(
             round(seconds, 3),
-            rows=now.rows - seen.rows,
-            calls=now.calls - seen.calls,
-            prompt_tokens=now.prompt_tokens - seen.prompt_tokens,
-            completion_tokens=now.completion_tokens - seen.completion_tokens,
-            retries=now.retries - seen.retries,
-            throttles=now.throttles - seen.throttles,
+            **(now.counted - seen.counted),
             sessions=int(not seen.has_begun),
             limits=tuple(pool.limit for pool in self._pools),
             in_flight=tuple(round(max(0.0, area - before) / seconds, 2) for area, before in areas),
         )
+
+
+def _counted(tally: Tally) -> Counter[str]:
+    usage = tally.usage
+    return Counter(
+        rows=tally.rows - tally.rows_resumed,
+        calls=tally.calls,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        retries=tally.retries + tally.paid_retries - tally.throttles,
+        throttles=tally.throttles,
+    )
