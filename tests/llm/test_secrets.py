@@ -11,6 +11,7 @@ import httpx2
 import openai
 import pytest
 
+from distilabel.errors import RunFatalError
 from distilabel.limits import Health
 from distilabel.limits.health import HealthPolicy
 from distilabel.llm import InferenceEndpointsLLM, OpenAILLM
@@ -31,6 +32,7 @@ from distilabel.testing import (
 
 KEY = "sk-canary-0123456789abcdef"
 """Never a local variable: tracebacks with locals are searched for it."""
+HEADER_KEY = "gateway-canary-0123456789"
 
 FAULTS = [
     Status(401),
@@ -126,6 +128,39 @@ async def test_no_failure_tells_the_key(serve, quick, caplog, monkeypatch, kind,
     assert [text for text in told if KEY in text] == []
     assert KEY not in caplog.text
     assert not any(KEY in repr(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(401, {"error": {"message": f"no such key: {HEADER_KEY}"}}),
+        Status(400, f"Bearer {HEADER_KEY} or {HEADER_KEY}", {"x-said": HEADER_KEY}),
+    ],
+    ids=["fatal", "of-a-row"],
+)
+@pytest.mark.parametrize(
+    "headers",
+    [{"api-key": HEADER_KEY}, {"X-Auth": f"Bearer {HEADER_KEY}"}],
+    ids=["alone", "after-a-word"],
+)
+async def test_no_failure_tells_the_key_of_a_header(serve, caplog, fault, headers) -> None:
+    """One that goes by `extra_headers`, as gateways want it, is kept like any other."""
+    caplog.set_level(logging.DEBUG)
+    endpoint = serve(script=Faults.always(fault))
+    llm = OpenAILLM(
+        TextGenerationTask(), base_url=endpoint.openai_url, extra_headers={**headers, "X-A": "said"}
+    )
+    told = [repr(llm), str(llm.settings())]
+    try:
+        async with Pipeline(llm).stream([{"input": "a"}]) as rows:
+            async for row in rows:
+                told += [repr(row), repr(row.errors)]
+    except RunFatalError as error:
+        told.append(_told(error))
+    assert endpoint.ledger.requests
+    assert "[key]" in "".join(told)
+    assert [text for text in told if HEADER_KEY in text] == []
+    assert HEADER_KEY not in caplog.text
 
 
 @pytest.mark.parametrize(

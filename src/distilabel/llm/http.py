@@ -41,6 +41,7 @@ _SECRET_MIN_BYTES = 16
 """What is shorter ("EMPTY", say, for a server of one's own) is no secret, and may be a word."""
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SECRET_NAME = re.compile("key|token|secret|passw|auth|credential|cookie", re.IGNORECASE)
 _LEFT_REQUESTS, _LEFT_TOKENS = "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
@@ -70,6 +71,7 @@ class HttpLLM(LLM):
         self._client = client
         self._timeouts = _timeouts(timeout)
         self._extra_headers = _checked_headers(extra_headers)
+        self._further_secrets = _secrets_in(extra_headers)
         self._lanes: dict[asyncio.AbstractEventLoop, _Open] = {}
         self._lock = threading.Lock()
 
@@ -123,7 +125,11 @@ class HttpLLM(LLM):
         reply = await entry.lane.post(url, _JSON_HEADERS, body)
         if _LEFT_REQUESTS in reply.headers or _LEFT_TOKENS in reply.headers:
             self.gate.learn(reply.headers)
-        return reply if self._key is None else _without_key(reply, self._key)
+        if self._key is not None:
+            reply = _without_key(reply, self._key)
+        for secret in self._further_secrets:
+            reply = _without_key(reply, secret)
+        return reply
 
     def _open_lane(self) -> Lane:
         given = {name: value.get_secret_value() for name, value in self._extra_headers.items()}
@@ -166,6 +172,17 @@ def _checked_headers(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
     return dict(headers)
 
 
+def _secrets_in(headers: Mapping[str, SecretStr]) -> tuple[SecretStr, ...]:
+    """The words of headers that are named like secrets; `Bearer` is too short to be one."""
+    return tuple(
+        SecretStr(word)
+        for name, value in headers.items()
+        if _SECRET_NAME.search(name)
+        for word in value.get_secret_value().split()
+        if len(word) >= _SECRET_MIN_BYTES
+    )
+
+
 def _is_header_name(name: object) -> bool:
     return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
 
@@ -191,7 +208,7 @@ def checked_key(key: SecretStr | None, *, name: str) -> SecretStr | None:
 
 
 def _without_key(reply: HttpReply, key: SecretStr) -> HttpReply:
-    """The reply, less the key, should the server repeat it: errors quote what servers say."""
+    """The reply, less a key, should the server repeat it: errors quote what servers say."""
     if len(key.get_secret_value()) < _SECRET_MIN_BYTES:
         return reply
     headers, body = reply.headers, reply.body
