@@ -12,6 +12,8 @@ SOURCE = Path(__file__).parents[2] / "src"
 FILES = sorted((SOURCE / "distilabel").rglob("*.py"))
 LINES_MAX = 450
 PORTAL_LINES_MAX = 150
+MAPPED_ROOMS = ("argilla", "dataset", "journal", "llm", "pipeline", "transport")
+"""Rooms of more than half a dozen modules: nobody sees from the folder how these hang together."""
 
 BANNED_MODULES = frozenset(
     {"cloudpickle", "dill", "marshal", "nest_asyncio", "pickle", "requests", "shelve"}
@@ -106,6 +108,16 @@ def test_public_names_are_documented(file):
             }
         undocumented += [key for key, member in members.items() if not inspect.getdoc(member)]
     assert undocumented == []
+
+
+@pytest.mark.parametrize("name", MAPPED_ROOMS)
+def test_a_room_says_at_its_door_what_is_inside(name):
+    """The docstring of a large room names each of its modules, so that none is a surprise."""
+    folder = SOURCE / "distilabel" / name
+    inside = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    door = inspect.getdoc(importlib.import_module(f"distilabel.{name}")) or ""
+    unnamed = {module for module in inside if f"`{module}`" not in door}
+    assert unnamed - {"__init__", "__pycache__"} == set()
 
 
 @every_file

@@ -2,6 +2,13 @@
 
 Importing this package is light. `CustomDataset` is a `datasets.Dataset`, and `datasets` is slow to
 import: it is loaded when the class is first asked for.
+
+- Rows become a data set: `schema` declares the columns, `assembler` folds rows into them, `columns`
+  holds them meanwhile, `kinds` tells before a call is paid for whether they can be stored.
+- The data set: `custom`, which keeps where it came from (`with_origin`, `origin`).
+- To trainers: `exports`; `choosing` and `training` decide what is trained on, and `messages` builds
+  its conversations.
+- To the hub: `hub`; `card` writes what `figures` counts, as `markdown` lets it stand.
 """
 
 from __future__ import annotations
