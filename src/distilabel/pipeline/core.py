@@ -1,11 +1,14 @@
-"""`Pipeline`: what users call. Each method is the stream, seen from another side."""
+"""`Pipeline`: what users call. Each method is the stream, seen from another side.
+
+Each spells its arguments out, as editors and `help` show them; by name they go on to `RunSettings`.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -120,7 +123,7 @@ class Pipeline:
             KeyboardInterrupt: a script was stopped by SIGINT: nothing more was sent, and what was
                 in flight was waited for. By SIGTERM: `SystemExit`, with status 143.
         """
-        settings = RunSettings(**_settings(locals()))
+        settings = RunSettings.among(locals())
         switch, loading = StopSwitch(), _loading_datasets()
         try:
             result = portal.run(
@@ -162,7 +165,7 @@ class Pipeline:
     ) -> CustomDataset:
         """`generate`, for async code: the same arguments, the same result, the same errors."""
         return await self._collect(
-            dataset, RunSettings(**_settings(locals())), on_event, _loading_datasets()
+            dataset, RunSettings.among(locals()), on_event, _loading_datasets()
         )
 
     async def _collect(
@@ -214,7 +217,7 @@ class Pipeline:
         that the consumer does not keep up with. Leaving the block cancels what is in flight.
         With `ordered=True` they come in the order of the input, through a bounded window.
         """
-        return self._open(dataset, RunSettings(**_settings(locals())), on_event)
+        return self._open(dataset, RunSettings.among(locals()), on_event)
 
     def iterate(
         self,
@@ -244,7 +247,7 @@ class Pipeline:
                 for row in rows:
                     print(row["generations"])
         """
-        settings = RunSettings(**_settings(locals()))
+        settings = RunSettings.among(locals())
         return portal.iterate(partial(self._open, dataset, settings, on_event))
 
     def estimate(
@@ -293,7 +296,7 @@ class Pipeline:
             RunFatalError: no call can succeed: a wrong key, an unknown model.
             BudgetExceededError: `max_cost` does not pay for the sample.
         """
-        return portal.run(self._estimate, dataset, sample, RunSettings(**_settings(locals())))
+        return portal.run(self._estimate, dataset, sample, RunSettings.among(locals()))
 
     async def aestimate(
         self,
@@ -311,7 +314,7 @@ class Pipeline:
         seed: int | None = None,
     ) -> Estimate:
         """`estimate`, for async code: the same arguments, the same result, the same errors."""
-        return await self._estimate(dataset, sample, RunSettings(**_settings(locals())))
+        return await self._estimate(dataset, sample, RunSettings.among(locals()))
 
     async def _estimate(self, dataset: RowsLike, sample: int, settings: RunSettings) -> Estimate:
         check_sample(dataset, sample)
@@ -362,8 +365,3 @@ class Pipeline:
 def _loading_datasets() -> Thread:
     """Imports `datasets`. It takes 0.8 s: beside the first calls, so that no row waits for it."""
     return Thread(target=import_module, args=("datasets",), daemon=True)
-
-
-def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a method that are fields of `RunSettings`."""
-    return {name: arguments[name] for name in RunSettings.__slots__ if name in arguments}

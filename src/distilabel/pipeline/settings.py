@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from distilabel.errors import ConfigurationError
 from distilabel.journal import Durability
@@ -12,6 +12,7 @@ from distilabel.naming import named
 from distilabel.types import OnError, Resume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["RunSettings"]
@@ -50,6 +51,15 @@ class RunSettings:
             raise ConfigurationError("checkpoint_dir= needs enable_checkpoints=True")
         if self.max_cost is not None:
             _amount("max_cost", self.max_cost)
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> Self:
+        """The settings among the arguments of a method of `Pipeline`; the others at their default.
+
+        Raises:
+            ConfigurationError: one of them cannot work.
+        """
+        return cls(**{name: arguments[name] for name in cls.__slots__ if name in arguments})
 
 
 def _at_least_one(name: str, value: object) -> None:
