@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from runs_kit import HERE, finish, questions
@@ -90,8 +91,12 @@ def test_what_was_typed_at_a_prompt_is_not_started_again(program):
     assert "notebook" in relaunch.obstacle
 
 
-def test_a_finished_run_is_not_started_again():
-    """There is nothing to resume, and the error says what there is to do."""
+@pytest.mark.parametrize("script", [__file__, None])
+def test_a_finished_run_is_not_started_again(monkeypatch, script):
+    """There is nothing to resume, by script or at a prompt, and the error says what else to do."""
+    main = ModuleType("__main__")
+    main.__file__ = script
+    monkeypatch.setitem(sys.modules, "__main__", main)
     finish(questions(2))
     with pytest.raises(ConfigurationError, match=r"is finished: .* Export it instead"):
         runs.resume(runs.list_runs()[0].name)

@@ -135,7 +135,8 @@ def relaunch_from(run: RunInfo, launch: Launch | None) -> Relaunch:
     """How a run is started again that was started like this, by what it says itself."""
     if launch is None or (launch.script is None and launch.module is None):
         return Relaunch(
-            obstacle=f"the run {run.name} was not started by a script, but in a notebook, at a "
+            obstacle=_nothing_to_resume(run)
+            or f"the run {run.name} was not started by a script, but in a notebook, at a "
             "prompt or with -c. Run the same pipeline on the same rows again, and it goes on."
         )
     what = ("-m", launch.module) if launch.module is not None else (str(launch.script),)
@@ -151,9 +152,15 @@ def relaunch_from(run: RunInfo, launch: Launch | None) -> Relaunch:
     )
 
 
+def _nothing_to_resume(run: RunInfo) -> str:
+    if not run.is_finished:
+        return ""
+    return f"the run {run.name} is finished: there is nothing to resume. Export it instead."
+
+
 def _obstacle(run: RunInfo, launch: Launch, command: str) -> str:
-    if run.is_finished:
-        return f"the run {run.name} is finished: there is nothing to resume. Export it instead."
+    if finished := _nothing_to_resume(run):
+        return finished
     if launch.has_arguments:
         return (
             f"the run {run.name} was started with arguments, and these are not kept, as they may "
