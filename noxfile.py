@@ -76,7 +76,8 @@ def soak(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """Kills, deaths at failpoints, signals, rival processes: the tables of docs/reliability.md."""
     install_group(session, "test", "-e", ".")
-    places = session.posargs or ["tests/campaigns/crash"]
+    is_named = any(argument.startswith("tests/") for argument in session.posargs)
+    places = session.posargs if is_named else ["tests/campaigns/crash", *session.posargs]
     session.run("pytest", "-m", "campaign", "-s", "--timeout", "3600", *places)
 
 
