@@ -48,6 +48,14 @@ def test_a_missing_column_is_renamed_in_the_input(refused):
     assert said.endswith("It has: 'input', 'texts'. Rename one in the input itself.\n")
 
 
+def test_a_column_in_the_way_is_renamed_in_the_input(refused, tmp_path):
+    """A column that the run would overwrite is told without a method of a data set."""
+    (tmp_path / "rated.jsonl").write_text('{"input": "Why?", "generations": ["So."]}\n')
+    said = refused("generate", "rated.jsonl", "-m", "{model}")
+    assert "column 'generations' already" in said
+    assert said.endswith("Rename or remove it in the input itself.\n")
+
+
 def test_what_exists_is_replaced_by_an_option(refused, tmp_path):
     """An output that exists is told with --force alone."""
     (tmp_path / "out.csv").write_text("dear")

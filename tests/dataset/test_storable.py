@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import sys
+import uuid
 
 import numpy as np
 import pytest
@@ -36,6 +37,9 @@ def _rows(*values: object) -> list[dict[str, object]]:
         ({"a": 1}, {"a": "b"}),
         ({"a": 1}, 1),
         ({"a": [{"b": 1}]}, {"a": [{"b": "c"}]}),
+        (uuid.UUID(int=1), None),
+        ([uuid.UUID(int=1)],),
+        ({"a": uuid.UUID(int=1)},),
     ],
 )
 def test_a_column_without_a_type_is_named_in_time(values) -> None:

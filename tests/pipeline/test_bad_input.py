@@ -63,6 +63,15 @@ def test_a_missing_column_is_named_with_those_there_are(pipe, endpoint, rows) ->
     assert _asked(endpoint) == 0
 
 
+@pytest.mark.parametrize("name", [7, None, ("a", "b")])
+def test_the_name_of_a_column_is_a_text(pipe, endpoint, name) -> None:
+    """A number or a pair, as data frames have them, is named together with the text to use."""
+    with pytest.raises(ConfigurationError, match="which is a") as caught:
+        pipe.generate([{"input": "Hi", name: 1}])
+    assert repr(str(name)) in str(caught.value)
+    assert _asked(endpoint) == 0
+
+
 def test_a_labeller_alone_needs_generations(endpoint, judge) -> None:
     """A labeller without a generator finds out that there is nothing to rate."""
     with pytest.raises(ColumnError, match="'generations'"):

@@ -253,9 +253,25 @@ def storable(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array:
     import pyarrow as pa
 
     try:
-        return pa.array(values, type=kind)
+        array = pa.array(values, type=kind)
     except UnicodeEncodeError:
-        return pa.array([_without_surrogates(value) for value in values], type=kind)
+        array = pa.array([_without_surrogates(value) for value in values], type=kind)
+    if kind is None and (strange := _strange(array.type)) is not None:
+        raise TypeError(f"a data set has no column of Arrow's type {strange}")
+    return array
+
+
+def _strange(kind: pa.DataType) -> pa.DataType | None:
+    """The type that Arrow infers, at any depth, and data sets do not have; None: there is none.
+
+    Found are those of `uuid.UUID` and of calendar intervals.
+    """
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType) or pa.types.is_interval(kind):
+        return kind
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    return next((odd for each in inner if (odd := _strange(each)) is not None), None)
 
 
 def _without_surrogates(value: Any) -> Any:

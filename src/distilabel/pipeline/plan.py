@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distilabel.dataset.schema import ResultSchema, StageColumns
-from distilabel.errors import ColumnError
+from distilabel.errors import ColumnError, ConfigurationError
 from distilabel.naming import named
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def make_plan(
         include_metadata: add the column that says where values come from.
 
     Raises:
+        ConfigurationError: a column's name is no text.
         ColumnError: a column is missing, or would be overwritten.
     """
     plan = Plan(
@@ -102,6 +103,7 @@ def make_plan(
         include_metadata,
     )
     if columns is not None:
+        _check_named(columns)
         _check_present(plan, columns)
         _check_free(plan, columns)
     return plan
@@ -135,6 +137,15 @@ def _would_send_chats(llm: LLM) -> bool:
     return (llm.prompt_format or llm.default_prompt_format) == "openai"
 
 
+def _check_named(columns: Sequence[object]) -> None:
+    for name in columns:
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"the data set has a column named {name!r}, which is a {type(name).__name__}, and "
+                f"names of columns are texts. Name it {str(name)!r}, or leave it out."
+            )
+
+
 def _check_present(plan: Plan, columns: Sequence[str]) -> None:
     for name in plan.user_columns_read:
         if name not in columns:
@@ -152,7 +163,8 @@ def _check_free(plan: Plan, columns: Sequence[str]) -> None:
         if name in columns:
             raise ColumnError(
                 f"the data set has a column {name!r} already, and the run would overwrite it. "
-                f"Rename or remove it: dataset.remove_columns({name!r}).",
+                "Rename or remove it"
+                + named("renaming", python=f": dataset.remove_columns({name!r})."),
                 column=name,
                 available=columns,
             )
