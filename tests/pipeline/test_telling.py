@@ -59,9 +59,11 @@ def test_a_run_gone_on_with_says_what_is_missing() -> None:
 
 
 def test_a_finished_run_is_offered_free_of_charge() -> None:
-    """What `resume="always"` would spare is said in plain words."""
+    """What `resume="always"` would spare is said in plain words, and how a shell asks for it."""
     said = beginning(JournalState(HERE, same_finished=Path("runs/two")), None)
-    assert said.endswith('resume="always" would reuse its replies free of charge')
+    assert said.endswith(
+        'resume="always" (in a shell, --resume always) would reuse its replies free of charge'
+    )
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def beginning(found: JournalState, forecast: Forecast | None) -> str:
     if found.same_finished is not None:
         parts.append(
             f"the same run was finished before, in {found.same_finished}, and is made anew; "
-            f'resume="always" would reuse its replies free of charge'
+            f'resume="always" (in a shell, --resume always) would reuse its replies free of charge'
         )
     is_of_use = forecast is None or forecast.calls_reused > 0
     if found.ancestor_calls and is_of_use:
