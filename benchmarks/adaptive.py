@@ -64,6 +64,8 @@ class Server:
     """The part of a median reply's time that does not depend on its length."""
     slowdown: float = 0.0
     """Replies take 1 + slowdown x (others being served) as long: batches that share a GPU."""
+    held_up_s: float = 0.0
+    """The client is held up for so long at first: what replies take meanwhile it cannot tell."""
 
     @property
     def mean_s(self) -> float:
@@ -79,7 +81,7 @@ class Fixed(Adaptive):
     def __init__(self, limit: int) -> None:
         super().__init__(limit, policy=AdaptivePolicy(start=limit))
 
-    def succeeded(self, sent: Sent, seconds: float, tokens: float) -> None:
+    def succeeded(self, sent: Sent, seconds: float | None, tokens: float) -> None:
         """Nothing changes."""
 
     def refused(self, now: float, sent: Sent) -> None:
@@ -190,7 +192,8 @@ class Scenario:
         seconds = self._now - work.started
         self._in_flight -= 1
         self.limit.ended()
-        self.limit.succeeded(work.sent, seconds, work.tokens)
+        held_s = max(0.0, self.server.held_up_s - work.started)
+        self.limit.succeeded(work.sent, None if held_s > 0.1 * seconds else seconds, work.tokens)
         self._note_limit()
         if self._now > _WARM_S:
             self.counts.replies += 1
@@ -398,6 +401,7 @@ QUEUES = (
     Server("16 slots", slots=16),
     Server("64 slots", slots=64),
     Server("64 slots, lengths scattered", slots=64, tokens_sigma=1.0),
+    Server("64 slots, client held up for 3 s", slots=64, held_up_s=3.0),
 )
 
 

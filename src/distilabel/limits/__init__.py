@@ -1,6 +1,7 @@
 """How much may be sent, and when: permits, health, and what to do after a failure."""
 
-from distilabel.limits.adaptive import Adaptive, AdaptivePolicy, AdaptiveStatistics, Sent
+from distilabel.limits.adaptive import Adaptive, AdaptiveStatistics, Sent
+from distilabel.limits.adaptive_policy import AdaptivePolicy
 from distilabel.limits.breaker import Breaker
 from distilabel.limits.health import Company, Failing, Health, HealthPolicy, HealthStatistics
 from distilabel.limits.permits import PermitPool, PermitStatistics

@@ -20,7 +20,9 @@ Rules:
   little, it doubles. Near what was refused the last time it goes by 1 %: it passes quickly through
   what is known to be fine and slowly through what is not.
 - It grows only if at least 0.8 of it was used.
-- Replies that are slow because they wait for each other lower the limit: see `latency`.
+- Replies that are slow because they wait for each other lower the limit: see `latency`, and
+  `sounding` where nothing is known of replies that did not wait. As long as that is so, only
+  replies that show that more than half of the limit is worked on let it grow beyond 64.
 - Too few file descriptors lower the ceiling itself.
 """
 
@@ -30,10 +32,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from distilabel.limits.adaptive_policy import AdaptivePolicy
 from distilabel.limits.latency import LatencyGuard
 from distilabel.limits.volley import Places, Volley
 
-__all__ = ["Adaptive", "AdaptivePolicy", "AdaptiveStatistics", "LimitReason", "Sent"]
+__all__ = ["Adaptive", "AdaptiveStatistics", "LimitReason", "Sent"]
 
 LimitReason: TypeAlias = Literal["start", "growth", "throttled", "latency", "files"]
 """Why the limit is what it is."""
@@ -43,35 +46,6 @@ _REPLY_SHARE = 1 / 64
 """Of one reply in the mean time of a reply."""
 _REPLY_MIN_S = 0.001
 """No reply is quicker than that, even where a virtual clock stands still."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdaptivePolicy:
-    """The numbers of `docs/design/limits.md`."""
-
-    start: int = 8
-    ramp_s: float = 0.025
-    """The limit doubles this often at the start."""
-    held_s: float = 0.75
-    """After the first attempt, how long the first reply is waited for with 64 under way."""
-    cut: float = 0.9
-    cut_paced: float = 0.95
-    """The same, when paced and a round was clean since the last cut."""
-    cut_min: float = 0.7
-    """What one volley of refusals leaves of the limit, at least."""
-    settle_s: float = 6.0
-    """After the first attempt, how long slow replies say nothing about the server."""
-    round_min: int = 4
-    busy_share: float = 0.8
-    growth_first: float = 0.02
-    growth_max: float = 0.25
-    growth_near: float = 0.005
-    """Growth for each round near the limit that was refused, or at which requests queued."""
-    near_share: float = 0.95
-    guarded_whole: int = 96
-    """Growth of a smaller limit is so many times less, once a queue was found."""
-    pace_room: float = 1.25
-    """Attempts that may be under way, once paced, over those that the pace takes in the mean."""
 
 
 class Sent(NamedTuple):
@@ -247,7 +221,8 @@ class Adaptive:
             if not self._rate:
                 self._rate = self._limit / self._reply_s
             self._limit = min(max(1.0, self._rate * self._reply_s), float(self.ceiling))
-        found = self.guard.note(sent.rank, seconds, max(tokens, 1.0), self._limit)
+        shown = math.inf if self._is_paced else self._shown(sent)  # paced, the depth is not sounded
+        found = self.guard.note(sent.rank, seconds, max(tokens, 1.0), self._limit, shown)
         if self._now < self._settled_at:  # connections are made, modules imported
             found = None
             self.guard.abandon(0.0)
@@ -258,13 +233,17 @@ class Adaptive:
             self._growth = self.policy.growth_first
             self._set(found, "latency")
         elif not self.guard.is_trying:
-            self._grow()
+            self._grow(sent)
+
+    def _shown(self, sent: Sent) -> int:
+        """So many requests at least are worked on at once: those not over of the first ones."""
+        return sent.number - (self._number - self._in_flight - 1)
 
     def _succeeded_untold(self, sent: Sent) -> None:
         if self._volley is not None and self._volley.missed():
             self._free(self._volley)
         if sent.epoch == self._epoch and not self.guard.is_trying:
-            self._grow()
+            self._grow(sent)
 
     def _look_at(self, volley: Volley, sent: Sent, seconds: float, tokens: float) -> bool:
         """Whether the first replies say something that takes the place of all other rules."""
@@ -348,11 +327,14 @@ class Adaptive:
         self._clean = 0
         self._peak = self._in_flight
 
-    def _grow(self) -> None:
+    def _grow(self, sent: Sent) -> None:
         policy = self.policy
         if not self._has_signal:
             if self._volley is not None and self._limit >= self._volley.policy.held_at:
                 return
+            is_blind = self.guard.is_blind and self._now >= self._settled_at
+            if is_blind and 2 * self._shown(sent) <= self._limit:
+                return  # it may all be a queue
             if self._in_flight + 1 >= policy.busy_share * int(self._limit):
                 self._set(self._limit + 1.0, "growth")
             return

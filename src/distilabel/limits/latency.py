@@ -19,6 +19,7 @@ later. Rules:
   starves a run: at worst it costs a trial.
 - Once a queue was found, the limit grows by 1 % a round where the toll is above 1.1, and not at all
   above 1.2.
+- Where none of the first replies told what to expect, `sounding` finds it out.
 - Where all replies come sooner than expected, the first ones were slow: expect less.
 - At a limit of 4 or less there is nothing to find out, unless a queue was found: `volley` finds one
   of few places. Then a trial is made without a place less than there are, and is given up as soon
@@ -32,8 +33,11 @@ Congestion-Based Congestion Control", ACM Queue 14(5), 2016, "ProbeRTT").
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING
+
+from distilabel.limits.fit import Fit
+from distilabel.limits.sounding import Sounded, Sounding
 
 if TYPE_CHECKING:
     from distilabel.limits.volley import Places
@@ -89,57 +93,6 @@ class LatencyPolicy:
     """Replies that the fit remembers."""
 
 
-class _Fit:
-    """What a reply may take, by least squares over replies; older ones fade."""
-
-    __slots__ = ("n", "nn", "nt", "overhead_s", "replies", "t", "token_s", "weight")
-
-    def __init__(self) -> None:
-        self.replies = self.weight = self.n = self.t = self.nn = self.nt = 0.0
-        self.overhead_s = self.token_s = 0.0
-
-    def add(self, seconds: float, tokens: float) -> None:
-        # Replies scatter in proportion to their length: a long one weighs less.
-        self.replies += 1.0
-        mean = self.n / self.weight if self.weight else tokens
-        weight = 1.0 / (tokens + mean) ** 2
-        self.weight += weight
-        self.n += weight * tokens
-        self.t += weight * seconds
-        self.nn += weight * tokens * tokens
-        self.nt += weight * tokens * seconds
-
-    def merge(self, other: _Fit) -> None:
-        self.replies += other.replies
-        self.weight += other.weight
-        self.n += other.n
-        self.t += other.t
-        self.nn += other.nn
-        self.nt += other.nt
-
-    def times(self, factor: float) -> None:
-        """Expect `factor` times as much of every reply."""
-        self.t *= factor
-        self.nt *= factor
-
-    def fade(self, replies: float) -> None:
-        """Remember no more than so many replies."""
-        keep = min(1.0, replies / self.replies)
-        self.replies, self.weight = self.replies * keep, self.weight * keep
-        self.n, self.t = self.n * keep, self.t * keep
-        self.nn, self.nt = self.nn * keep, self.nt * keep
-
-    def solve(self) -> None:
-        """Lengths that hardly differ cannot tell the overhead: it is then presumed to be small."""
-        n, t = self.n / self.weight, self.t / self.weight
-        spread = self.nn / self.weight - n * n
-        together = self.nt / self.weight - n * t
-        prior = 0.05 * n * n
-        slope = (together + prior * t / n) / (spread + prior)
-        self.token_s = min(max(slope, 0.0), t / n)
-        self.overhead_s = t - self.token_s * n
-
-
 class _Window:
     """Replies since the last decision."""
 
@@ -168,7 +121,7 @@ class _Trial:
     limit_before: float
     rank: float
     toll: float
-    fit: _Fit | None
+    fit: Fit | None
 
 
 class LatencyGuard:
@@ -188,18 +141,24 @@ class LatencyGuard:
         """Places that the server seems to have; None: no queue was found so far."""
         self.growth_max: float | None = None
         """The most that the limit may grow by in a round; None: the guard does not mind."""
-        self._fit = _Fit()
+        self._fit = Fit()
         self._window = _Window()
         self._fair = 1.0
         self._recent = 1.0
         self._slow_windows = 0
         self._doubt: tuple[float, float] | None = None
         self._trial: _Trial | None = None
+        self._sounding = Sounding()
 
     @property
     def is_trying(self) -> bool:
         """Whether a trial is under way; the limit is to stay as it is."""
-        return self._trial is not None
+        return self._trial is not None or self._sounding.is_under_way
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nobody saw so far what a reply takes that does not wait."""
+        return self._fit.replies < self.policy.low_rank
 
     @property
     def toll(self) -> float:
@@ -209,13 +168,14 @@ class LatencyGuard:
     def abandon(self, limit: float) -> None:
         """Something else set the limit: what was being found out is void."""
         self._trial = self._doubt = None
+        self._sounding.abandon(limit)
         self._window.clear(limit)
 
     def begin(self, found: Places) -> float:
         """A queue was found by the first replies; returns the limit to use."""
         self.knee = found.places
         self.growth_max = self.policy.growth_near
-        self._fit = _Fit()
+        self._fit = Fit()
         for seconds, tokens in found.replies:
             self._fit.add(max(seconds, self.policy.seconds_min), tokens)
         self._fit.solve()
@@ -224,7 +184,9 @@ class LatencyGuard:
         self.abandon(limit)
         return limit
 
-    def note(self, rank: int, seconds: float, tokens: float, limit: float) -> float | None:
+    def note(
+        self, rank: int, seconds: float, tokens: float, limit: float, shown: float = inf
+    ) -> float | None:
         """A reply came, to a request sent under the present limit.
 
         Args:
@@ -232,23 +194,27 @@ class LatencyGuard:
             seconds: from the request to the whole reply.
             tokens: that it brought, more than 0; of parallel generations, for each.
             limit: the present limit.
+            shown: its number, less those that were over when it came: so many the server works on
+                at once, if it has a queue. Infinite: the depth of a queue is not to be sounded.
 
         Returns:
             The limit to use from now on; None: no other.
         """
         policy, fit, window = self.policy, self._fit, self._window
         seconds = max(seconds, policy.seconds_min)
+        if self._sounding.is_under_way:
+            return self._sound(rank, shown, seconds, tokens, limit)
         if rank <= self._low_rank and fit.replies < policy.replies_min and self._trial is None:
             fit.add(seconds, tokens)
             fit.solve()
             if self.knee is None and fit.replies == policy.low_rank:
                 window.clear(min(limit, policy.settle_max))
-        if fit.replies < policy.low_rank:
-            return None
+        if self.is_blind:
+            return None if shown == inf else self._sound(rank, shown, seconds, tokens, limit)
         if window.skip > 0:
             window.skip -= 1
             return None
-        expected_s = fit.overhead_s + fit.token_s * tokens
+        expected_s = fit.expected_s(tokens)
         toll = min(seconds / expected_s, policy.toll_of_one_max * max(self._fair, self._recent))
         self._recent += (toll - self._recent) / policy.look_each
         window.replies += 1
@@ -260,6 +226,21 @@ class LatencyGuard:
         if window.replies % policy.look_each:
             return None
         return self._look(limit)
+
+    def _sound(
+        self, rank: int, shown: float, seconds: float, tokens: float, limit: float
+    ) -> float | None:
+        found = self._sounding.note(rank, shown, seconds, tokens, limit)
+        if not isinstance(found, Sounded):
+            return found
+        self._fit, self._fair, self._recent = found.fit, 1.0, 1.0
+        if found.places is None:
+            limit = found.limit_before
+        else:
+            self.knee, self.growth_max = found.places, self.policy.growth_near
+            limit = max(1.0, self.policy.knee_share * found.places)
+        self.abandon(limit)
+        return limit
 
     @property
     def _low_rank(self) -> float:
@@ -309,7 +290,7 @@ class LatencyGuard:
         found = window.rank / toll
         is_few = self.knee is not None and found < policy.low_rank
         is_sure = is_few or self._fit.replies >= policy.sure_after
-        self._trial = _Trial(limit, window.rank, window.toll, None if is_sure else _Fit())
+        self._trial = _Trial(limit, window.rank, window.toll, None if is_sure else Fit())
         if is_few:
             found = float(int(found + 0.5))  # one place less would be many of few
         elif not is_sure:
