@@ -18,6 +18,8 @@ nox.options.sessions = ["lint", "typing", "tests", "argilla", "wheel", "docs"]
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 ARGILLA_SERVER = "argilla-server==2.8.0"
+# A process a core, four at most: tests also start processes of their own.
+IN_PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 SECOND_TRY = ("--reruns", "1")  # for few tests, and told at the end: see tests/conftest.py
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
@@ -48,7 +50,9 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
     """Run pytest under coverage of branches; warnings are errors (see pyproject.toml)."""
     install_group(session, "test", "-e", ".")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *SECOND_TRY, *arguments, *session.posargs)
+    session.run(
+        "coverage", "run", "-m", "pytest", *IN_PARALLEL, *SECOND_TRY, *arguments, *session.posargs
+    )
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
