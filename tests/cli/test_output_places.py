@@ -58,6 +58,20 @@ def test_a_place_that_cannot_be_written_to_costs_nothing(generate, provider, tmp
     assert sorted(each.name for each in tmp_path.iterdir()) == ["p.jsonl"]
 
 
+@pytest.mark.parametrize("place", ["p.jsonl", "./p.jsonl", "link.jsonl"])
+def test_the_rows_that_are_read_are_not_written_over(generate, provider, tmp_path, place):
+    """Even with --force, and by another name: what lies behind the limit would be lost."""
+    (tmp_path / "link.jsonl").symlink_to("p.jsonl")
+    before = (tmp_path / "p.jsonl").read_bytes()
+    code, said = generate("-o", place, "--force", "--limit", "1")
+    assert (code, said) == (
+        2,
+        f"distilabel: {place} is where the rows come from. Choose another place.\n",
+    )
+    assert (tmp_path / "p.jsonl").read_bytes() == before
+    assert provider.ledger.requests == 0
+
+
 def test_a_directory_is_made_with_those_above_it(generate, tmp_path):
     """A data set's directory may be below directories that are not there yet."""
     assert generate("-o", "new/newer/rated", "-q") == (0, "")

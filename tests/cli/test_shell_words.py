@@ -56,6 +56,12 @@ def test_a_column_in_the_way_is_renamed_in_the_input(refused, tmp_path):
     assert said.endswith("Rename or remove it in the input itself.\n")
 
 
+def test_a_value_that_no_option_has_is_told_with_the_option(refused):
+    """A mistyped --resume is no mistake in a pipeline's file."""
+    said = refused("generate", "p.jsonl", "-m", "{model}", "--resume", "sometimes")
+    assert said == "distilabel: --resume must be one of auto, always, never, not 'sometimes'\n"
+
+
 def test_what_exists_is_replaced_by_an_option(refused, tmp_path):
     """An output that exists is told with --force alone."""
     (tmp_path / "out.csv").write_text("dear")

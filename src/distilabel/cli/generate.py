@@ -9,12 +9,13 @@ Rules:
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
 from distilabel.cli.ending import clean_end, say
 from distilabel.errors import ConfigurationError
+from distilabel.types import Resume
 
 __all__ = ["GENERATE_EXAMPLES", "estimate", "generate", "init", "preview"]
 
@@ -147,6 +148,7 @@ def generate(
         from distilabel.cli.inputs import open_rows
 
         recipe = _recipe(options)
+        _check_apart(recipe.input, recipe.output)
         settings = recipe.settings(
             shows_progress=not quiet and not _shows_rows(recipe.output), is_quiet=quiet
         )
@@ -271,6 +273,16 @@ def init(
         say(f"{path} is written. Next: distilabel preview {path}")
 
 
+def _check_apart(source: object, output: str) -> None:
+    """Refuse to write over the rows that are read: `--limit` alone would lose the others."""
+    try:
+        is_same = isinstance(source, str) and Path(source).samefile(output)
+    except OSError:  # one is not there
+        return
+    if is_same:
+        raise ConfigurationError(f"{output} is where the rows come from. Choose another place.")
+
+
 def _shows_rows(output: str) -> bool:
     """Whether rows go to a terminal, where a progress bar would be drawn between them."""
     return output == "-" and sys.stdout is not None and sys.stdout.isatty()
@@ -280,7 +292,10 @@ def _recipe(options: dict[str, Any]) -> Any:
     """The recipe that a file and options make; options go first."""
     from distilabel.cli.recipe import is_recipe, read_recipe, recipe_of
 
-    source = options["source"]
+    source, resume = options["source"], options.get("resume")
+    if resume is not None and resume not in get_args(Resume):
+        known = ", ".join(get_args(Resume))
+        raise ConfigurationError(f"--resume must be one of {known}, not {resume!r}")
     values = read_recipe(source) if is_recipe(source) else {"input": source}
     for name in (
         "output",
