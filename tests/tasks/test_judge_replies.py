@@ -43,6 +43,22 @@ def test_sections_go_by_number():
     assert read(reply, 3) == ([1.0, 2.0, 3.0], ["a", "b", "c"], [])
 
 
+def test_a_judge_may_count_from_zero():
+    """Sections from 0 to the last but one are those of all texts, and not of their neighbours."""
+    reply = (
+        "#### Output for Text 0\nRating: 1\nRationale: a\n"
+        "#### Output for Text 1\nRating: 2\nRationale: b\n"
+    )
+    assert read(reply, 2) == ([1.0, 2.0], ["a", "b"], [])
+    assert read("#### Output for Text 0\nRating: 1\nRationale: a") == ([1.0], ["a"], [])
+    assert read(f"{reply}#### Output for Text 2\nRating: 3\nRationale: c", 2) == (
+        [2.0, 3.0],
+        ["b", "c"],
+        [],
+    )
+    assert read(reply, 3)[0] == [2.0, None, None]
+
+
 @pytest.mark.parametrize(
     "header",
     [

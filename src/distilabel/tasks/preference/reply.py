@@ -13,6 +13,7 @@ Rules:
 - Sections go by their number, not their place. Numbers that no text has are passed over. Of
   sections with the same number the first one with a readable rating counts, or else the first:
   models that repeat themselves do it at the end, where the reply is often cut off.
+- A judge whose sections are numbered from 0 to the last but one, and no other, counts from 0.
 - A header may be dressed up (`### Output for Text 2:`, `**output for text 1**`, `Text 3:`), but a
   line quoted with ">" is a quotation and never a header.
 - Inside a section the first line labelled "Rating" and the first labelled "Rationale" count, in
@@ -74,6 +75,8 @@ class Verdict:
 
 _NO_SECTION: Final = Verdict(None, None, ("section_missing",))
 
+_DIGITS_MAX: Final = 9
+"""So many digits of a section's number are read: no judge is shown as many texts."""
 _GAP: Final = r"[ \t\xa0]"
 _MARKS: Final = r"[ \t\xa0#*_`~|+•-]*+"
 _LIST_NUMBER: Final = r"(?:\d{1,3}[.)])?+"
@@ -144,11 +147,11 @@ def _sections(body: str, texts: int) -> Iterator[tuple[int, str]]:
     if not headers and texts == 1 and _LABEL.search(body):
         yield 1, body
     starts = [*(header.start() for header in headers), len(body)]
-    for header, end in zip(headers, starts[1:], strict=True):
-        digits = header["number"]
-        number = int(digits) if len(digits) < 10 else 0
-        if 1 <= number <= texts:
-            yield number, body[header.end() : end]
+    numbers = [int(header["number"][:_DIGITS_MAX]) for header in headers]
+    first = 0 if set(numbers) == set(range(texts)) else 1
+    for header, number, end in zip(headers, numbers, starts[1:], strict=True):
+        if first <= number < first + texts:
+            yield number - first + 1, body[header.end() : end]
 
 
 def _read_section(section: str, scale: tuple[float, float]) -> Verdict:
