@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -41,15 +41,20 @@ if TYPE_CHECKING:
 
     from distilabel.dataset.custom import CustomDataset
     from distilabel.events import Observer
+    from distilabel.journal import Journal
     from distilabel.llm.base import LLM
+    from distilabel.llm.purse import Purse
     from distilabel.pipeline.plan import Plan
     from distilabel.pipeline.run import RunStatistics
     from distilabel.pipeline.settings import RunSettings
-    from distilabel.pipeline.source import RowsLike
+    from distilabel.pipeline.source import RowsLike, RowSource
     from distilabel.pipeline.stopping import StopSwitch
     from distilabel.types import Row, RunSummary
 
-__all__ = ["RowStream", "open_stream"]
+__all__ = ["RowChoice", "RowStream", "open_stream"]
+
+RowChoice: TypeAlias = "Callable[[int | None], frozenset[int]]"
+"""Chooses the places of rows, given how many there are; None: that is not known."""
 
 
 class RowStream(AsyncIterator["Row"]):
@@ -143,7 +148,7 @@ async def open_stream(
     *,
     switch: StopSwitch | None = None,
     needs_all_columns: bool = True,
-    only_rows: Callable[[int | None], frozenset[int]] | None = None,
+    only_rows: RowChoice | None = None,
 ) -> AsyncGenerator[RowStream]:
     """Check everything, open the backends, start the run, and hand its rows out.
 
@@ -157,8 +162,7 @@ async def open_stream(
         needs_all_columns: False: a data set is to be made. Of a `datasets.Dataset`, the columns
             that the tasks read are wanted in the rows, and those that the journal can keep; of
             rows in memory, all columns must fit a data set.
-        only_rows: chooses places, given how many rows there are (None: not known); the other rows
-            stay pending. None: all.
+        only_rows: chooses rows to do; the others stay pending. None: all are done.
 
     Raises:
         ConfigurationError: the input cannot work; nothing was spent.
@@ -190,14 +194,7 @@ async def open_stream(
         watching = observers if bar is None else (*observers, bar.observe)
         kept_in = None if journal is None else journal.opened
         purse = await open_purse(plan, settings, kept_in, first_row)
-        near = None if only_rows else await near_rows(plan, settings, source)
-        if near is not None:
-            watching = (*watching, near.observe)
-        chosen = SampledRows(source, only_rows(source.total)) if only_rows else None
-        run = Run(plan, settings, chosen or near or source, watching, kept_in, purse)
-        if chosen is not None:
-            run.is_sample = True
-            chosen.on_passed_over = run.pass_over
+        run = await _joined(plan, settings, source, watching, kept_in, purse, only_rows)
         if journal is not None:
             journal.on_failure = run.fail
         if switch is not None:
@@ -206,10 +203,32 @@ async def open_stream(
         try:
             async with bar or nullcontext(), _running(stream):
                 yield stream
-            if journal is not None and chosen is None:
+            if journal is not None and only_rows is None:
                 journal.in_the_end = run.note_finished
         finally:
             _report(stream, settings)
+
+
+async def _joined(
+    plan: Plan,
+    settings: RunSettings,
+    source: RowSource,
+    observers: tuple[Observer, ...],
+    journal: Journal | None,
+    purse: Purse | None,
+    only_rows: RowChoice | None,
+) -> Run:
+    """The run over all rows of the source, in the order that suits it, or over some of them."""
+    if only_rows is not None:
+        chosen = SampledRows(source, only_rows(source.total))
+        run = Run(plan, settings, chosen, observers, journal, purse)
+        run.is_sample = True
+        chosen.on_passed_over = run.pass_over
+        return run
+    near = await near_rows(plan, settings, source)
+    if near is not None:
+        return Run(plan, settings, near, (*observers, near.observe), journal, purse)
+    return Run(plan, settings, source, observers, journal, purse)
 
 
 def _columns_read(
