@@ -3,7 +3,8 @@
 from distilabel.limits.adaptive import Adaptive, AdaptiveStatistics, Sent
 from distilabel.limits.adaptive_policy import AdaptivePolicy
 from distilabel.limits.breaker import Breaker
-from distilabel.limits.health import Company, Failing, Health, HealthPolicy, HealthStatistics
+from distilabel.limits.failing import Failing
+from distilabel.limits.health import Company, Health, HealthPolicy, HealthStatistics
 from distilabel.limits.permits import PermitPool, PermitStatistics
 from distilabel.limits.rate import Rate, RateStatistics
 from distilabel.limits.retry import RetryPolicy, RetryState

@@ -15,6 +15,7 @@ Rules:
   it was sent; and a call whose first failure the backend cannot be blamed for pays nothing for its
   retries: an attempt that was sent after the failing one, and was not back before it, has
   succeeded. Neither holds for a 502, 503 or 504: those say that a backend has too much or is away.
+  Such a call pays nothing if it is odd, and others like it have failed for good: see `failing`.
 - A row whose attempts are used up is not failed before another one has spoken: if an attempt that
   was sent while this row failed has succeeded, the failure is this row's own; if another row has
   stumbled too, nothing has succeeded since, and nothing is under way that might, the backend is
@@ -31,9 +32,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from distilabel.limits.failing import Failing, Oddities
+
 __all__ = [
     "Company",
-    "Failing",
     "Health",
     "HealthPolicy",
     "HealthStatistics",
@@ -49,8 +51,6 @@ _ASIDE_FIRST, _ASIDE_MAX = 8, 64
 """Rows that may wait for a backend beside those of the window, at first and at most."""
 _PAID_MAX = 100
 """Payments that are remembered: as many as the budget can make."""
-_BY_CHANCE_MAX = 2
-"""Who has failed so often may have done so by chance, just before a backend went away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +79,6 @@ class HealthStatistics:
     probing: ProbeReason | None
     paused_until: float
     in_flight: int
-
-
-@dataclass(slots=True)
-class Failing:
-    """Since when a call has failed, again and again."""
-
-    is_backends: bool = False
-    """A failure of it said by itself that it is the backend's."""
-    number: int = 0
-    """Which of the backend's attempts failed first, in the order in which they were sent."""
-    first: float | None = None
-    """Its first failure of all."""
-    since: float = 0.0
-    """The failure from which on it is not by chance: its second."""
-
-    def departs(self, number: int) -> None:
-        """This attempt is one of its own."""
-        if self.first is None:
-            self.number = number
-
-    def again(self, times: int, now: float) -> None:
-        """It has failed so many times now."""
-        if self.first is None:
-            self.first = now
-        if times <= _BY_CHANCE_MAX:
-            self.since = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +131,7 @@ class Health:
         self._answers: deque[tuple[int, float]] = deque()
         """Attempts that succeeded, and when, but for those after which another one succeeded that
         was sent later."""
+        self._oddities = Oddities()
         self.sent_count = 0
         """Attempts sent so far: the number of the last one."""
         self._stumblers: dict[int, bool] = {}
@@ -214,9 +189,13 @@ class Health:
             return len(self._stumblers)
         return sum(not is_own for is_own in self._stumblers.values())
 
-    def failed(self, row: int) -> None:
+    def failed(self, row: int, failing: Failing | None = None) -> None:
         """A row has failed by itself: it says nothing about the backend any more."""
         self._stumblers.pop(row, None)
+        if failing is not None:
+            self._oddities.failed(failing)
+            if self._oddities.are_rows:
+                self._give_back(failing.paid)
 
     def may_be_told(self, company: Company) -> bool:
         """Whether a row may come that has not stumbled, and so can tell how the backend is."""
@@ -284,8 +263,12 @@ class Health:
     def _give_back(self, tokens: int) -> None:
         self._tokens = min(self.policy.budget_tokens, self._tokens + tokens)
 
-    def succeeded(self, row: int, *, retry_cost: int) -> None:
+    def succeeded(self, row: int, *, retry_cost: int, failing: Failing | None = None) -> None:
         """A complete reply came, after retries that had cost `retry_cost` tokens."""
+        if failing is not None:
+            self._oddities.recovered(failing)
+            if self._probing is None:
+                self._oddities.succeeded(failing)
         self._give_back(retry_cost or 1)
         if self._suspect_row is not None:
             self._verdict = "row"
@@ -296,8 +279,18 @@ class Health:
 
     def stumbled(self, row: int, failing: Failing) -> bool:
         """A transient failure came for `row`. True: the backend is not to blame for it."""
+        self._oddities.stumbled(failing, self.sent_count)
         is_own = self._stumblers[row] = self.is_own(failing)
-        return is_own
+        return is_own or self._is_spared(failing)
+
+    def _is_spared(self, failing: Failing) -> bool:
+        """Whether a call need not pay, as rows break the server, and it is one of those."""
+        oddities = self._oddities
+        if not (failing.is_backends and oddities.are_rows and oddities.is_odd(failing)):
+            return False
+        self._give_back(failing.paid)
+        failing.paid = 0
+        return True
 
     def throttled(self, now: float, wait_s: float) -> None:
         """The server asked for less, for `wait_s` seconds."""

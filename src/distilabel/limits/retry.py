@@ -23,7 +23,7 @@ from distilabel.errors import (
     ThrottledError,
     TransientError,
 )
-from distilabel.limits.health import Failing
+from distilabel.limits.failing import Failing
 
 if TYPE_CHECKING:
     import random
@@ -72,6 +72,7 @@ class RetryState:
     def acquitted(self) -> None:
         """Its failures were the backend's. It has some attempts again for when that is well."""
         self.transient = max(0, self.policy.transient_retries_max - _RETRIES_AFTER_OUTAGE)
+        self.failing.quiet_times = 0
 
     def wait_s(self, error: CallError, chance: random.Random) -> float | None:
         """Seconds to wait before the next attempt; None: give up.

@@ -170,7 +170,7 @@ async def _send(
         context.flight.departed()
         account.departed()
         sent = get_running_loop().time()
-        state.failing.departs(llm.gate.sent_count)
+        llm.gate.departs(state.failing)
         try:
             _pass("before_send")
             reply = await llm.attempt(call)
@@ -193,7 +193,7 @@ async def _send(
     with account:
         kept = await llm.gate.send(attempt, context, call)
         account.landed(kept.reply.usage)
-    llm.gate.succeeded(context.row_index, retry_cost=state.spent)
+    llm.gate.succeeded(context.row_index, retry_cost=state.spent, failing=state.failing)
     state.spent = 0
     return kept
 

@@ -117,10 +117,9 @@ class Gate:
         """The backend's adaptive limit and rates at this moment."""
         return self._control.statistics()
 
-    @property
-    def sent_count(self) -> int:
-        """Attempts that the backend has been sent so far."""
-        return self._health.sent_count
+    def departs(self, failing: Failing) -> None:
+        """The attempt that was sent last is this call's."""
+        failing.departs(self._health.sent_count, self._health.statistics().in_flight - 1)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """A reply has `x-ratelimit-*` headers."""
@@ -252,10 +251,10 @@ class Gate:
 
     # What an attempt said about the backend.
 
-    def succeeded(self, row: int, *, retry_cost: int) -> None:
+    def succeeded(self, row: int, *, retry_cost: int, failing: Failing) -> None:
         """A complete reply came; it followed retries that had cost `retry_cost`."""
         with self._lock:
-            self._health.succeeded(row, retry_cost=retry_cost)
+            self._health.succeeded(row, retry_cost=retry_cost, failing=failing)
 
     def throttled(self, error: CallError) -> int:
         """Pause for as long as the server asks. Returns what the retry costs."""
@@ -295,6 +294,7 @@ class Gate:
                 0 if health.stumbled(context.row_index, failing) else health.policy.transient_cost
             )
             if not health.is_probing and health.pays(cost, since=since):
+                failing.paid += cost if failing.is_backends else 0
                 return cost
         self._open_circuit(error, context.flight)
         return None
@@ -316,7 +316,7 @@ class Gate:
             await anyio.sleep(self._health.policy.poll_s)
         if is_own:
             with self._lock:
-                self._health.failed(context.row_index)
+                self._health.failed(context.row_index, failing)
         else:
             self._open_circuit(error, context.flight)
         return is_own
