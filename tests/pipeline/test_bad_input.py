@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 from datasets import Dataset, DatasetDict
 
@@ -49,6 +50,16 @@ def test_a_pipeline_takes_llms_only(place, wrong) -> None:
     """A name, a task or a class in place of an LLM is refused by name."""
     with pytest.raises(ConfigurationError, match=place):
         Pipeline(**{place: wrong})
+
+
+def test_an_llm_takes_a_task(endpoint) -> None:
+    """A class, nothing, or the name of a model in a task's place is told when the LLM is made."""
+    with pytest.raises(ConfigurationError, match=r"Call it: TextGenerationTask\(\)"):
+        OpenAILLM(TextGenerationTask, base_url=endpoint.openai_url)
+    for wrong in ("gpt-4o", None, int):
+        with pytest.raises(ConfigurationError, match="task must be a Task") as caught:
+            OpenAILLM(wrong, base_url=endpoint.openai_url)
+        assert "gpt" not in str(caught.value)  # it might be a key
 
 
 @pytest.mark.parametrize(
@@ -160,6 +171,7 @@ def test_words_must_be_known(pipe, endpoint, name, value) -> None:
         ("Say hello.", "must not be a text"),
         (b"Say hello.", "must not be a text"),
         ({"input": ["Hi"]}, "must not be one mapping"),
+        (pd.DataFrame({"input": ["Hi"]}), "must not be a data frame"),
         (DatasetDict({"train": Dataset.from_list(ROWS)}), "choose a split: train"),
         (["Hi", "Ho"], "row 0 is a str"),
         ([["Hi"]], "row 0 is a list"),

@@ -42,13 +42,13 @@ from distilabel.llm.flight import Flight
 from distilabel.llm.gate import Gate
 from distilabel.llm.returned import as_failure, as_reply, check_model_name
 from distilabel.llm.texts import generate_texts
+from distilabel.tasks.base import Task
 from distilabel.tasks.prompt import PROMPT_FORMATS, Prompt
 from distilabel.types import Call, LLMOutput, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-    from distilabel.tasks.base import Task
     from distilabel.tasks.prompt import PromptFormat
     from distilabel.types import InputRow, Price, PromptText, Reply
 
@@ -111,7 +111,7 @@ class LLM(ABC):
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
     ) -> None:
-        self.task = task
+        self.task = _known_task(task)
         self.price = as_price(price)
         self._ask_once = ask_once
         self.prompt_format: PromptFormat | None = _known_format(prompt_format)
@@ -335,6 +335,18 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
         return all(_is_plain(item) for item in cast("Sequence[object]", value))
     return isinstance(value, str | int | float | bool)
+
+
+def _known_task(task: object) -> Task:
+    if isinstance(task, Task):
+        return task
+    if isinstance(task, type) and issubclass(task, Task):
+        raise ConfigurationError(
+            f"task is the class {task.__name__} itself. Call it: {task.__name__}()"
+        )
+    raise ConfigurationError(
+        f"task must be a Task, such as TextGenerationTask(), not of type {type(task).__name__}"
+    )
 
 
 def _known_format(prompt_format: PromptFormat | None) -> PromptFormat | None:

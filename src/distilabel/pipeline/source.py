@@ -149,6 +149,11 @@ def open_source(
         return RowSource(batches, total=len(dataset), columns=columns, can_look_ahead=is_light)
     if isinstance(rows, Mapping | str | bytes):
         raise ConfigurationError(_hint_for(rows))
+    if _is_data_frame(rows):
+        raise ConfigurationError(
+            "rows must not be a data frame. Of pandas, give Dataset.from_pandas(rows, "
+            "preserve_index=False); of polars, rows.to_dicts()."
+        )
     if isinstance(rows, AsyncIterable):
         return RowSource(_async_batches(rows), total=None, columns=None)
     if isinstance(rows, Sequence):
@@ -173,6 +178,17 @@ def as_dataset(rows: object) -> datasets.Dataset | None:
 
 def _is_of_datasets(rows: object) -> bool:
     return any(cls.__module__.startswith("datasets.") for cls in type(rows).__mro__)
+
+
+def _is_data_frame(rows: object) -> bool:
+    """Whether it iterates over columns and not over rows; known by its name, as nothing is loaded.
+
+    Its names would be taken for its rows.
+    """
+    return any(
+        cls.__name__ == "DataFrame" and cls.__module__.partition(".")[0] in {"pandas", "polars"}
+        for cls in type(rows).__mro__
+    )
 
 
 def sampled(rows: RowsLike, first: InputRow | None, columns: Sequence[str]) -> list[Any]:
