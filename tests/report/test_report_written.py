@@ -120,6 +120,13 @@ def test_several_data_sets_are_refused(tmp_path):
     assert write_report(tmp_path / "splits" / "train", tmp_path / "report.html").rows == 2
 
 
+def test_a_file_of_rows_is_refused(tmp_path):
+    """Rows that were written to a file are not looked for as a run of that name."""
+    (tmp_path / "rated.jsonl").write_text("{}\n")
+    with pytest.raises(ConfigurationError, match="is a file"):
+        write_report(tmp_path / "rated.jsonl", tmp_path / "report.html")
+
+
 def test_a_report_is_replaced_and_nothing_else(tmp_path):
     """A second report takes the place of the first; a file that is none is left alone."""
     dataset, path = dataset_of([rated_row("q", ["a"], [1.0])]), tmp_path / "report.html"

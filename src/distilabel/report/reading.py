@@ -120,6 +120,11 @@ def _saved_dataset(path: Path) -> datasets.Dataset | None:
         raise ConfigurationError(
             f"{path} holds several data sets. Name one of them: the directory of a split in it."
         )
+    if path.suffix and path.is_file():
+        raise ConfigurationError(
+            f"{path} is a file. A report is made of the directory of a saved data set or of a run; "
+            "`distilabel runs` lists runs."
+        )
     if not (path / _SAVED_MARK).is_file():
         return None
     from distilabel.dataset import CustomDataset
