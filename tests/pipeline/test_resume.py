@@ -142,7 +142,7 @@ async def test_auto_begins_anew_after_a_finished_run(shop, pipe, tmp_path, capsy
         whole = await run(pipe(), checkpoint_dir=directory)
         assert calls(whole.run) == (12, 0, 0)
         assert shop.bought() == {"writer": 6, "judge": 6}
-        assert ('resume="always" would' in capsys.readouterr().err) == is_second
+        assert ("would reuse its replies free of charge" in capsys.readouterr().err) == is_second
 
 
 @pytest.mark.parametrize("named", [False, True])
