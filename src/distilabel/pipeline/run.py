@@ -44,9 +44,8 @@ from distilabel.pipeline.output import Output
 from distilabel.pipeline.places import Places
 from distilabel.pipeline.rowwork import RowWork
 from distilabel.pipeline.tally import Tally
-from distilabel.pipeline.telling import say, where_it_is_kept
+from distilabel.pipeline.telling import say, stopped, where_it_is_kept
 from distilabel.pipeline.timekeeping import Timekeeper
-from distilabel.progress.wording import as_dollars
 from distilabel.types import Row
 
 if TYPE_CHECKING:
@@ -359,35 +358,22 @@ class Run:
     async def _conclude(self) -> None:
         is_all_done = self._is_source_at_end and self._pending == 0
         if self._failure is None and not is_all_done:
-            self._failure = self._stopped_error()
-            if self._purse is not None and self._is_out_of_money and not self._flight.is_stopped:
-                directory = None if self._journal is None else self._journal.directory
-                self._failure = budget_exceeded(
-                    self._purse,
-                    self.summary,
-                    rows_done=await self._rows_done(),
-                    total=self.source.total,
-                    directory=directory,
-                )
+            self._failure = await self._why_rows_are_left()
         self._is_complete = self._failure is None
         is_told = isinstance(self._failure, RunStoppedError | BudgetExceededError)
         if self._failure is not None and self._journal is not None and not is_told:
             self._failure.add_note(where_it_is_kept(self._journal.directory))
 
-    async def _rows_done(self) -> int:
-        journal = None if self.is_sample else self._journal
-        return await rows_done(journal, self.summary, self.source.total)
-
-    def _stopped_error(self) -> RunStoppedError:
+    async def _why_rows_are_left(self) -> RunStoppedError | BudgetExceededError:
+        """No call failed: the run was told to stop, or its money does not pay for them."""
         summary, total = self.summary, self.source.total
-        rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
-        tokens = summary.usage.prompt_tokens + summary.usage.completion_tokens
-        cost = "" if summary.cost is None else f", for {as_dollars(summary.cost)}"
-        kept = "" if self._journal is None else f" {where_it_is_kept(self._journal.directory)}"
-        return RunStoppedError(
-            f"The run was stopped: {rows} rows are done, with {summary.calls:,} calls and "
-            f"{tokens:,} tokens{cost}.{kept}",
-            summary=summary,
+        directory = None if self._journal is None else self._journal.directory
+        if self._purse is None or not self._is_out_of_money or self._flight.is_stopped:
+            return RunStoppedError(stopped(summary, total, directory), summary=summary)
+        kept = None if self.is_sample else self._journal
+        done = await rows_done(kept, summary, total)
+        return budget_exceeded(
+            self._purse, summary, rows_done=done, total=total, directory=directory
         )
 
     def _notify(self, event: Event) -> None:

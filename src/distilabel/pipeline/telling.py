@@ -1,4 +1,7 @@
-"""What a run says on standard error if it is `verbose`: where it keeps things, how to go on."""
+"""What a run says to its user: where it keeps things, why it ended, how to go on.
+
+`say` says it, on standard error, of a run that is `verbose`; what ends a run is said in its error.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distilabel.progress.wording import as_dollars
 from distilabel.untrusted import one_line
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ __all__ = [
     "mend_columns",
     "resume_line",
     "say",
+    "stopped",
     "where_it_is_kept",
     "with_failures",
     "without_keys",
@@ -93,6 +98,24 @@ def equal_texts(llm: LLM | None, num_generations: int) -> str:
     return (
         f"{llm.model_name} is deterministic as it is set (temperature 0, or no sampling): the "
         f"{num_generations} texts of a row will be equal. For different ones, let it sample"
+    )
+
+
+def stopped(summary: RunSummary, total: int | None, directory: Path | None) -> str:
+    """That a run was stopped, and how far it came.
+
+    Args:
+        summary: what it has done.
+        total: rows in the input; None: not known.
+        directory: where it is kept; None: nowhere.
+    """
+    rows = f"{summary.rows:,}" + ("" if total is None else f" of {total:,}")
+    tokens = summary.usage.prompt_tokens + summary.usage.completion_tokens
+    cost = "" if summary.cost is None else f", for {as_dollars(summary.cost)}"
+    kept = "" if directory is None else f" {where_it_is_kept(directory)}"
+    return (
+        f"The run was stopped: {rows} rows are done, with {summary.calls:,} calls and "
+        f"{tokens:,} tokens{cost}.{kept}"
     )
 
 
