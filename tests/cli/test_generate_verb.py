@@ -392,6 +392,13 @@ def test_a_bad_file_is_refused_with_the_place(invoke, model, provider, tmp_path,
     assert provider.ledger.requests == 0
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_file_that_is_not_there_is_told_alike(invoke, model, ending):
+    """Whatever reads a kind of file, the line says that there is none."""
+    said = f"distilabel: no.{ending} cannot be read: No such file or directory\n"
+    assert invoke("generate", f"no.{ending}", "-m", model) == (2, "", said)
+
+
 def test_examples_are_in_the_help(run):
     """The help of each verb shows how it is used, and `generate` tells its exit codes."""
     _, out, _ = run("generate", "--help", env={"COLUMNS": "200"})

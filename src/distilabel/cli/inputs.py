@@ -15,6 +15,7 @@ import os
 import sys
 from array import array
 from collections.abc import Sequence
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, overload
 
@@ -68,6 +69,8 @@ def open_rows(recipe: Recipe) -> RowsLike:
         if path.exists() and not path.is_file():  # a pipe with a name, as shells make them
             return _stream(os.open(path, os.O_RDONLY), source, column, recipe.limit)
         return _of_file(path, column, recipe.limit)
+    except FileNotFoundError as error:  # Arrow's says nothing but the name
+        raise ConfigurationError(f"{path} cannot be read: {os.strerror(ENOENT)}") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
 
