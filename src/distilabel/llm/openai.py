@@ -132,14 +132,7 @@ class OpenAILLM(HttpLLM):
         key = _key_of(client) or given
         self.base_url = _base_url(_url_of(client, given_url) or given_url)
         if client is None and key is None and self._is_openai:
-            raise MissingKeyError(
-                "OpenAI needs an API key and none was given. Set the environment variable "
-                "OPENAI_API_KEY, or pass "
-                + named("openai_api_key", python="openai_api_key=")
-                + ". For another server, pass "
-                + named("base_url", python="base_url=")
-                + "."
-            )
+            raise _missing_key()
         super().__init__(
             task,
             key=key,
@@ -226,6 +219,17 @@ class OpenAILLM(HttpLLM):
         if self._client is not None and is_openai_client(self._client):
             return OpenAIClientLane(self._client, self._timeouts)
         return super()._open_lane()
+
+
+def _missing_key() -> MissingKeyError:
+    return MissingKeyError(
+        "OpenAI needs an API key and none was given. Set the environment variable OPENAI_API_KEY, "
+        "or pass "
+        + named("openai_api_key", python="openai_api_key=")
+        + ". For another server, pass "
+        + named("base_url", python="base_url=")
+        + "."
+    )
 
 
 def read_chat_reply(reply: HttpReply, who: str) -> Reply:
