@@ -227,6 +227,31 @@ def test_the_last_rows_that_break_the_server_cost_half_an_hour_at_most(way, perm
     print(f"{way:13} {permits:2} permits, ends at random: {waited} of 12 runs waited")  # noqa: T201
 
 
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("way", ["reset", "500"])
+def test_many_rows_that_break_the_server_may_end_the_run_and_no_other_row(way):
+    """Of four runs with every fifth row at random, some stop near their end, and can go on."""
+    count, permits, stopped, left = 2_560, 64, 0, 0
+    for seed in range(4):
+        poison = set(random.Random(seed).sample(range(count), count // 5))
+        outcome = run(
+            rows(count),
+            permits=permits,
+            script=lambda request, bad=poison: WAYS[way] if number_of(request) in bad else None,
+            latency=Latency.constant(LATENCY_S),
+        )
+        assert {row.index for row in outcome.failed} <= poison
+        assert outcome.error is None or outcome.error.cause == "too_many_failures"
+        stopped += outcome.error is not None
+        left = max(left, count - len(outcome.rows))
+        assert left <= 2 * permits
+    print(  # noqa: T201 - what `nox -s storms` is for
+        f"{way:13} one in  5 64 permits, ends at random: {stopped} of 4 runs stopped, "
+        f"{left} rows left at most"
+    )
+
+
 @pytest.mark.parametrize("permits", [1, 2, 3, 8])
 @pytest.mark.parametrize("way", ["500", "reset"])
 @pytest.mark.parametrize("together", [30, 60])
