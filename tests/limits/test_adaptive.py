@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from distilabel.limits import Adaptive, AdaptivePolicy
-from distilabel.limits.volley import VolleyPolicy
+from distilabel.limits.volley import Places, VolleyPolicy
 
 SECONDS = 0.5
 """A reply."""
@@ -253,6 +253,24 @@ def test_a_slow_first_reply_does_not_blind_the_guard(simulation):
     assert any(limit is not None and limit < 40 for limit in found)
 
 
+@pytest.mark.parametrize(
+    ("places", "limit", "toll", "said"),
+    [
+        (4.0, 6.0, 1.25, 5.0),  # nearer to a queue of 6 at 4 than to none
+        (4.0, 6.0, 1.2, None),
+        (4.0, 5.0, 1.25, None),  # it did not grow
+        (2.0, 3.0, 1.25, None),  # too few to do without one
+        (12.0, 17.0, 1.25, None),
+    ],
+)
+def test_growth_beyond_few_places_is_taken_back(places, limit, toll, said):
+    """Where replies show that one more of few only queues, the limit is what it was before."""
+    guard = Adaptive(64).guard
+    guard.begin(Places(places, ((1.0, 100.0),) * 48))
+    found = [guard.note(int(limit), toll, 100.0, limit) for _ in range(140)]
+    assert [each for each in found if each is not None] == ([] if said is None else [said])
+
+
 def test_numbers_that_no_user_may_break_are_the_documented_ones():
     """The start, the cuts and the growth are those of the design page."""
     policy, volley = AdaptivePolicy(), VolleyPolicy()
@@ -302,6 +320,15 @@ def test_few_slots_are_found_within_a_minute(simulation, slots, ceiling):
     at_most = server.mean_s / (server.mean_s + 0.02)
     assert sum(run.latency for run in runs) / 4 <= 1.5
     assert sum(run.throughput for run in runs) / 4 >= 0.95 * at_most
+
+
+def test_at_four_slots_no_run_stays_above(simulation):
+    """Runs whose limit grew by chance come back below 1.5 times an idle server's latency."""
+    server = simulation.Server("slots", slots=4)
+    for seed in (504, 511, 517, 556):  # 1.52 to 1.64, when growth was only stopped
+        run = simulation.queue_run(server, Adaptive(256), 240.0, seed)
+        assert run.latency <= 1.5
+        assert run.throughput >= 0.93
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.2, 0.6])

@@ -18,7 +18,9 @@ later. Rules:
   takes longer), and the toll that was found is from then on what may be expected. So no slowness
   starves a run: at worst it costs a trial.
 - Once a queue was found, the limit grows by 1 % a round where the toll is above 1.1, and not at all
-  above 1.2.
+  above 1.2. Of few places one more is a lot, and one look at 96 replies may be too quick by chance:
+  if a limit that grew to 4 to 8 has a toll nearer to that of a queue (the limit over the places)
+  than to none, it goes back to 1.25 times the places.
 - Where none of the first replies told what to expect, `sounding` finds it out.
 - Where all replies come sooner than expected, the first ones were slow: expect less.
 - At a limit of 4 or less there is nothing to find out, unless a queue was found: `volley` finds one
@@ -89,6 +91,10 @@ class LatencyPolicy:
     limit_min: int = 4
     errors_known: float = 3.0
     """Once few places are known, so many standard errors above a bar need no second look."""
+    few_min: float = 3.0
+    """Between this limit"""
+    few_max: int = 8
+    """and this one, growth beyond the places that are known is taken back by what it brought."""
     memory: float = 512.0
     """Replies that the fit remembers."""
 
@@ -270,9 +276,7 @@ class LatencyGuard:
                 is_slow |= toll > policy.toll_max + policy.errors_known * error
         if is_slow and int(limit) > self._limit_min:
             return self._try(toll, limit)
-        if is_over:
-            self._conclude(toll, error, limit)
-        return None
+        return self._conclude(toll, error, limit) if is_over else None
 
     def _resolve(self, doubt: tuple[float, float], toll: float, limit: float) -> float | None:
         """The limit was given back: do requests take longer for it, or would they anyhow?"""
@@ -299,7 +303,7 @@ class LatencyGuard:
         window.clear(found)
         return found
 
-    def _conclude(self, toll: float, error: float, limit: float) -> None:
+    def _conclude(self, toll: float, error: float, limit: float) -> float | None:
         policy = self.policy
         if toll < 1.0 - max(0.2, 2.0 * error):
             self._fit.times(toll)
@@ -308,7 +312,7 @@ class LatencyGuard:
             self._fair = max(1.0, self._fair * 0.99)  # what was slow once may be quick again
         self._window.clear()
         if self.knee is None:
-            return
+            return None
         if int(limit) == 1:  # nothing of ours can queue
             if toll > policy.toll_max:
                 self._fit.times(toll)
@@ -322,6 +326,18 @@ class LatencyGuard:
             self.growth_max = policy.growth_below
         else:
             self.growth_max = policy.growth_near if toll < policy.toll_held else 0.0
+            return self._step_back(self.knee, toll, limit)
+        return None
+
+    def _step_back(self, knee: float, toll: float, limit: float) -> float | None:
+        """One more than few places is a lot: was it only noise that let the limit grow?"""
+        policy = self.policy
+        back = policy.knee_share * knee
+        is_few = back >= policy.few_min and int(limit) <= policy.few_max
+        if not is_few or int(limit) <= int(back) or toll <= sqrt(int(limit) / knee):
+            return None
+        self._window.clear(back)
+        return back
 
     def _tried(self, trial: _Trial, seconds: float, tokens: float, limit: float) -> float | None:
         policy, window = self.policy, self._window
