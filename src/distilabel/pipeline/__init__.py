@@ -4,7 +4,8 @@
 `core` is what users call. Where the rest is:
 
 - Asked for: `core`, `presets` (`pipeline(...)`), `settings` (the arguments, checked), `stream`
-  (opens a run and hands out its rows), `stopping` (signals).
+  (opens a run and hands out its rows), `stopping` (signals), `loading` (imports `datasets`
+  meanwhile).
 - Before the first call: `plan`; `money` (can the ceiling be held?), `forecast` (what will be bought
   and what reused), `keeping` (the journal, opened for the plan), `describing` (what it is told
   about the run).

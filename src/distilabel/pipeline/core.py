@@ -6,8 +6,6 @@ Each spells its arguments out, as editors and `help` show them; by name they go 
 from __future__ import annotations
 
 from functools import partial
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,6 +15,7 @@ from distilabel.errors import ConfigurationError, RunStoppedError
 from distilabel.llm.base import LLM
 from distilabel.llm.returned import check_model_name
 from distilabel.pipeline.estimate import Measurement
+from distilabel.pipeline.loading import Loading
 from distilabel.pipeline.sampling import check_sample, choose
 from distilabel.pipeline.settings import RunSettings
 from distilabel.pipeline.stopping import StopSwitch
@@ -124,7 +123,7 @@ class Pipeline:
                 in flight was waited for. By SIGTERM: `SystemExit`, with status 143.
         """
         settings = RunSettings.among(locals())
-        switch, loading = StopSwitch(), _loading_datasets()
+        switch, loading = StopSwitch(), Loading()
         try:
             result = portal.run(
                 self._collect, dataset, settings, on_event, loading, switch, on_signal=switch
@@ -134,8 +133,7 @@ class Pipeline:
                 raise
             raise switch.as_exit(stopped) from None
         finally:
-            if loading.is_alive():  # Python would forget that it is to end as SIGINT ends programs:
-                loading.join()  # any `exec` of a text, as imports have them, resets that
+            loading.wait(switch)
         if switch.is_pressed:  # too late to stop anything, and not to be swallowed
             kept = ' resume="always" has its rows back for nothing.' * enable_checkpoints
             late = RunStoppedError(
@@ -164,16 +162,14 @@ class Pipeline:
         on_event: Observer | None = None,
     ) -> CustomDataset:
         """`generate`, for async code: the same arguments, the same result, the same errors."""
-        return await self._collect(
-            dataset, RunSettings.among(locals()), on_event, _loading_datasets()
-        )
+        return await self._collect(dataset, RunSettings.among(locals()), on_event, Loading())
 
     async def _collect(
         self,
         dataset: RowsLike,
         settings: RunSettings,
         on_event: Observer | None,
-        loading: Thread,
+        loading: Loading,
         switch: StopSwitch | None = None,
     ) -> CustomDataset:
         stream = self._open(dataset, settings, on_event, switch=switch, needs_all_columns=False)
@@ -360,8 +356,3 @@ class Pipeline:
     def __repr__(self) -> str:
         stages = {name: getattr(self, name, None) for name in ("generator", "labeller")}
         return f"Pipeline({', '.join(f'{name}={llm!r}' for name, llm in stages.items())})"
-
-
-def _loading_datasets() -> Thread:
-    """Imports `datasets`. It takes 0.8 s: beside the first calls, so that no row waits for it."""
-    return Thread(target=import_module, args=("datasets",), daemon=True)
