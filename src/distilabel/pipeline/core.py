@@ -242,6 +242,8 @@ class Pipeline:
             with pipe.iterate(prompts) as rows:
                 for row in rows:
                     print(row["generations"])
+
+        Leaving the block, also by Ctrl-C, cancels what is in flight; what has landed is kept.
         """
         settings = RunSettings.among(locals())
         return portal.iterate(partial(self._open, dataset, settings, on_event))
