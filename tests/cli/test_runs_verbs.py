@@ -18,10 +18,14 @@ from distilabel.cli import runs_page
 from distilabel.cli.app import app
 from distilabel.cli.runs import runs_app
 from distilabel.dataset import CustomDataset
+from distilabel.errors import RowFatalError
 from distilabel.journal import RunInfo, find_runs
 from distilabel.journal.figures import Spend
 from distilabel.journal.known import note_start
+from distilabel.pipeline import Pipeline
 from distilabel.runs.details import opened_run
+from distilabel.tasks import TextGenerationTask
+from distilabel.testing import ScriptedLLM
 from distilabel.types import Usage
 
 DEADLINE_S = 30
@@ -170,6 +174,25 @@ def test_show_says_what_there_is_and_how_to_go_on(run, killed, made):
     assert "may be bought a second time" in facts["in flight at its end"]
     assert not {"\x1b", "\x9b"} & set(out)
     assert json.loads(run("runs", "show", killed, "--json")[1])["can_resume"] is True
+
+
+@pytest.mark.parametrize(
+    ("texts", "left"), [("So.", "no call, as after an est"), (None, "calls that were given up: ")]
+)
+def test_show_says_what_is_left_where_all_rows_are_there(monkeypatch, tmp_path, texts, left):
+    """After an estimate of all rows nothing more is bought; of rows with failures, those are."""
+    monkeypatch.setenv("DISTILABEL_RUNS", str(tmp_path))
+
+    def answer(call):
+        if texts is None:
+            raise RowFatalError("no", cause="no")
+        return texts
+
+    pipe = Pipeline(ScriptedLLM(TextGenerationTask(), answer))
+    pipe.estimate([{"input": "Why?"}, {"input": "How?"}], sample=2, verbose=False)
+    (run,) = find_runs(tmp_path)
+    result = CliRunner().invoke(app, ["runs", "show", run.name])
+    assert f"left\t{left}" in result.stdout
 
 
 def test_a_run_is_named_by_its_directory_too(run, killed, tmp_path):

@@ -149,9 +149,11 @@ def _going_on(details: RunDetails) -> list[tuple[str, str]]:
     if run.is_finished:
         return []
     is_all_there = run.total_rows is not None and run.rows >= run.total_rows
+    given_up = "calls that were given up: resumed, it asks for those alone"
+    no_call = "no call, as after an estimate or a preview of all rows: resumed, it buys nothing"
     flight = f"at most {details.in_flight_at_end:,} calls, which may be bought a second time"
     return [
-        ("left", "calls that were given up: resumed, it asks for those alone" * is_all_there),
+        ("left", (given_up if details.rows_failed else no_call) * is_all_there),
         ("in flight at its end", flight if details.in_flight_at_end else ""),
         ("resume", f"distilabel runs resume {run.name}" if relaunch.can_run else relaunch.obstacle),
         ("command", relaunch.command),
