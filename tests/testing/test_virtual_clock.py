@@ -1,6 +1,7 @@
 """On the virtual clock waiting takes no time, and what is real still happens."""
 
 import asyncio
+import threading
 import time
 
 import anyio
@@ -134,3 +135,18 @@ def test_errors_come_out():
 
     with pytest.raises(KeyError):
         virtual_clock.run(fails)
+
+
+def test_threads_that_are_under_way_at_the_end_are_waited_for():
+    """However long they take: the five minutes that asyncio gives them are over at once here."""
+    ended: list[bool] = []
+
+    def slow() -> None:
+        threading.Event().wait(0.05)
+        ended.append(True)
+
+    async def leave_it_running() -> None:
+        asyncio.get_running_loop().run_in_executor(None, slow)
+
+    virtual_clock.run(leave_it_running)
+    assert ended == [True]

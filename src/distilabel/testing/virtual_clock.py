@@ -91,6 +91,16 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """The virtual time in seconds."""
         return self._jumping.now_s
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the threads of the default executor, for as long as they take.
+
+        Args:
+            timeout: not heeded. From Python 3.12 on a runner gives them five minutes, which are
+                over here before any thread could end.
+        """
+        del timeout
+        await super().shutdown_default_executor()
+
 
 class VirtualClock:
     """Runs coroutines in virtual time.
