@@ -299,7 +299,7 @@ def test_a_stopped_script_imports_nothing_while_it_ends(serve, writer, monkeypat
         threading.Event().wait(0.3)
         ended.append(name)
 
-    monkeypatch.setattr("distilabel.pipeline.core.import_module", slow_import)
+    monkeypatch.setattr("distilabel.pipeline.loading.import_module", slow_import)
     pipe = Pipeline(writer(serve(latency=Latency.constant(0.02))))
     once = iter([signal.SIGINT])
 
