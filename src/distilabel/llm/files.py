@@ -19,7 +19,7 @@ try:
 except ImportError:  # not a POSIX system: there is no such limit
     resource = None  # type: ignore[assignment]
 
-__all__ = ["are_exhausted", "connections_max"]
+__all__ = ["are_exhausted", "connections_max", "files_needed"]
 
 _RESERVE_MIN = 24
 _RESERVE_SHARE = 16
@@ -35,6 +35,13 @@ def connections_max() -> int:
         if soft == resource.RLIM_INFINITY:
             return 2**20
     return max(1, soft - _open_now() - max(_RESERVE_MIN, soft // _RESERVE_SHARE))
+
+
+def files_needed(connections: int) -> int:
+    """What `ulimit -n` has to say for so many connections."""
+    taken = _open_now() + connections
+    share = _RESERVE_SHARE
+    return max(taken + _RESERVE_MIN, -(-taken * share // (share - 1)))
 
 
 def are_exhausted() -> bool:

@@ -31,7 +31,7 @@ from distilabel.errors import (
 )
 from distilabel.limits import PermitPool
 from distilabel.llm.control import Control
-from distilabel.llm.files import are_exhausted
+from distilabel.llm.files import are_exhausted, connections_max, files_needed
 from distilabel.llm.stalls import stalls_of_this_loop
 from distilabel.untrusted import one_line
 
@@ -94,6 +94,25 @@ class Gate:
         control.join(self)
         if self.is_adaptive:
             self.follow(control.pool.limit)
+
+    def leave_files(self) -> None:
+        """Take no more permits than there may be connections, though their number is fixed.
+
+        The rest of the program needs descriptors too: it reads what it imports, and its journal.
+        """
+        wanted, most = self._permits.limit, connections_max()
+        if self.is_adaptive or wanted <= most:
+            return
+        self._permits.resize(most)
+        if not self._is_warned:
+            self._is_warned = True
+            _log.warning(
+                "this process may open too few files for %d connections, so at most %d requests "
+                "are under way. No row fails for it; `ulimit -n %d` allows all.",
+                wanted,
+                most,
+                files_needed(wanted),
+            )
 
     def follow(self, limit: int) -> None:
         """The backend takes so many attempts, of all objects together."""

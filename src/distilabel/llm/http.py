@@ -84,6 +84,8 @@ class HttpLLM(LLM):
         """
         async with nullcontext() if self._client is None else held(self._client):
             await self._prepare()
+            if not self.gate.is_adaptive:  # in a thread: it looks at what is open
+                await anyio.to_thread.run_sync(self.gate.leave_files)
             async with self._opened():
                 yield
 
