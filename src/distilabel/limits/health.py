@@ -125,7 +125,8 @@ class Health:
         self._until = float("-inf")
         self._probing: _Probing | None = None
         self._tokens = self.policy.budget_tokens
-        self._in_flight = 0
+        self.in_flight = 0
+        """Attempts that are under way."""
         self._paid: deque[tuple[float, int]] = deque(maxlen=_PAID_MAX)
         """When retries were paid for, and what they cost, since the last that was given back."""
         self._answers: deque[tuple[int, float]] = deque()
@@ -144,7 +145,7 @@ class Health:
     def statistics(self) -> HealthStatistics:
         """The backend's health at this moment."""
         reason = None if self._probing is None else self._probing.reason
-        return HealthStatistics(self._tokens, reason, self._until, self._in_flight)
+        return HealthStatistics(self._tokens, reason, self._until, self.in_flight)
 
     @property
     def is_probing(self) -> bool:
@@ -169,7 +170,7 @@ class Health:
         since = failing.since if may_be_told or failing.first is None else failing.first
         if self._answered >= since or (not may_be_told and self.is_own(failing)):
             return True
-        if self._in_flight and not self._probing:
+        if self.in_flight and not self._probing:
             return None
         if self._suspects(company) > 1:
             return False
@@ -221,7 +222,7 @@ class Health:
     def _is_watching(self, probing: _Probing, now: float) -> bool:
         """Whether an attempt is under way that will tell how the backend does."""
         if probing.reason == "suspicion":
-            return self._in_flight > 0
+            return self.in_flight > 0
         if probing.reason == "circuit" and now - probing.probed >= self.policy.probe_max_s:
             return False
         return probing.probes > 0 and not probing.is_over
@@ -230,7 +231,7 @@ class Health:
 
     def sent(self, now: float, row: int) -> bool:
         """An attempt starts. True: it is the probe."""
-        self._in_flight += 1
+        self.in_flight += 1
         self.sent_count += 1
         self._last_sent = now
         if row != self._suspect_row:
@@ -247,7 +248,7 @@ class Health:
         Args:
             is_probe: what `sent` said.
         """
-        self._in_flight -= 1
+        self.in_flight -= 1
         if is_probe and self._probing is not None:
             self._probing.probes = max(0, self._probing.probes - 1)
 
@@ -349,7 +350,7 @@ class Health:
     def verdict(self, now: float) -> Verdict:
         """What has become of the suspect row."""
         is_quiet = now - self._last_other >= self.policy.alone_after_s
-        if self._verdict == "open" and self._in_flight == 0 and is_quiet:
+        if self._verdict == "open" and self.in_flight == 0 and is_quiet:
             self._verdict = "alone"
         return self._verdict
 

@@ -138,7 +138,7 @@ class Gate:
 
     def departs(self, failing: Failing) -> None:
         """The attempt that was sent last is this call's."""
-        failing.departs(self._health.sent_count, self._health.statistics().in_flight - 1)
+        failing.departs(self._health.sent_count, self._health.in_flight - 1)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """A reply has `x-ratelimit-*` headers."""
